@@ -1,0 +1,339 @@
+//! What can go wrong: one [`Error`] for setting up, three small enums for the data path.
+
+use std::fmt;
+
+/// The result of everything that opens, creates, maps or attaches.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of failure an [`Error`] is.
+///
+/// ```
+/// use ringlane::{spsc, ErrorKind, Name};
+///
+/// let missing = Name::new("ringlane-doc-no-such-ring")?;
+/// let error = spsc::Queue::<u64>::open(&missing).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// No object has this name.
+    NotFound,
+    /// An object of this name exists and a new one was asked for.
+    AlreadyExists,
+    /// The operating system or the access asked for at opening does not allow it.
+    PermissionDenied,
+    /// The name has a character or a length that no platform takes.
+    InvalidName,
+    /// A size, offset, capacity or alignment is outside its limits.
+    InvalidSize,
+    /// The object is a ring, but not one that this call can use: another kind, value type, tag,
+    /// layout version or word size.
+    Incompatible,
+    /// The object is no ring, or its contents contradict each other.
+    Corrupt,
+    /// A living process holds this end of the ring.
+    InUse,
+    /// The memory asked for is not there: `/dev/shm` is full or a limit is reached.
+    NoSpace,
+    /// This platform, or this object, cannot do it.
+    Unsupported,
+    /// Any other error of the operating system; see [`Error::raw_os_error`].
+    Os,
+}
+
+/// A failure to set something up: which operation, on which name, and why.
+///
+/// Its `Display` is one sentence that names the object and the limit.
+///
+/// ```
+/// let error = ringlane::Name::new("a/b").unwrap_err();
+/// assert_eq!(error.to_string(), "name \"a/b\": holds '/', which no portable name may");
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    subject: String,
+    detail: String,
+    os: Option<i32>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Error { kind, subject: String::new(), detail: detail.into(), os: None }
+    }
+
+    /// An error of the operating system, by number, with what was tried.
+    pub(crate) fn os(call: &str, code: i32) -> Self {
+        let kind = match code {
+            libc::ENOENT => ErrorKind::NotFound,
+            libc::EEXIST => ErrorKind::AlreadyExists,
+            libc::EACCES | libc::EPERM | libc::EROFS => ErrorKind::PermissionDenied,
+            libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EFBIG => ErrorKind::NoSpace,
+            libc::ENOSYS | libc::EOPNOTSUPP => ErrorKind::Unsupported,
+            _ => ErrorKind::Os,
+        };
+        let reason = std::io::Error::from_raw_os_error(code);
+        Error { kind, subject: String::new(), detail: format!("{call}: {reason}"), os: Some(code) }
+    }
+
+    /// Names the object; the innermost caller that knows it says it.
+    pub(crate) fn on(mut self, subject: impl fmt::Display) -> Self {
+        if self.subject.is_empty() {
+            self.subject = subject.to_string();
+        }
+        self
+    }
+
+    /// What kind of failure this is.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, Name};
+    /// assert_eq!(Name::new("").unwrap_err().kind(), ErrorKind::InvalidName);
+    /// ```
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The operating system's error number, if it was its error.
+    ///
+    /// ```
+    /// use ringlane::{Name, SharedMemory};
+    /// let error = SharedMemory::open(&Name::new("ringlane-doc-nothing")?).unwrap_err();
+    /// assert_eq!(error.raw_os_error(), Some(2));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.os
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.subject.is_empty() {
+            f.write_str(&self.detail)
+        } else {
+            write!(f, "{}: {}", self.subject, self.detail)
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind {
+            ErrorKind::NotFound => Io::NotFound,
+            ErrorKind::AlreadyExists => Io::AlreadyExists,
+            ErrorKind::PermissionDenied => Io::PermissionDenied,
+            ErrorKind::InvalidName | ErrorKind::InvalidSize => Io::InvalidInput,
+            ErrorKind::Incompatible | ErrorKind::Corrupt => Io::InvalidData,
+            ErrorKind::InUse => Io::ResourceBusy,
+            ErrorKind::NoSpace => Io::StorageFull,
+            ErrorKind::Unsupported => Io::Unsupported,
+            ErrorKind::Os => Io::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
+/// Why a value did not go in. The value comes back.
+///
+/// ```
+/// use ringlane::{spsc, PushError};
+///
+/// let queue = spsc::Queue::<u64>::private(1)?;
+/// let mut producer = queue.producer()?;
+/// producer.try_push(1).unwrap();
+/// assert!(matches!(producer.try_push(2), Err(PushError::Full(2))));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum PushError<T> {
+    /// No room: at once (`try_`), or still none when the time ran out (`_timeout`).
+    Full(T),
+    /// The consumer closed its end.
+    Closed(T),
+    /// The consumer's process ended without closing. Another process can take its place; then
+    /// pushing works again.
+    PeerDied(T),
+    /// The consumer's position cannot be: this ring is not used any more.
+    Corrupt(T),
+}
+
+impl<T> PushError<T> {
+    /// The value that did not go in.
+    ///
+    /// ```
+    /// assert_eq!(ringlane::PushError::Full(7).into_inner(), 7);
+    /// ```
+    pub fn into_inner(self) -> T {
+        match self {
+            PushError::Full(v)
+            | PushError::Closed(v)
+            | PushError::PeerDied(v)
+            | PushError::Corrupt(v) => v,
+        }
+    }
+
+    /// Whether waiting longer could have helped.
+    ///
+    /// ```
+    /// assert!(ringlane::PushError::Full(()).is_full());
+    /// assert!(!ringlane::PushError::Closed(()).is_full());
+    /// ```
+    pub fn is_full(&self) -> bool {
+        matches!(self, PushError::Full(_))
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self {
+            PushError::Full(_) => "the ring is full",
+            PushError::Closed(_) => "the consumer closed the ring",
+            PushError::PeerDied(_) => "the consumer's process died",
+            PushError::Corrupt(_) => "the ring is corrupt: the consumer's position cannot be",
+        }
+    }
+}
+
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PushError({})", self.sentence())
+    }
+}
+
+impl<T> fmt::Display for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
+
+impl<T> std::error::Error for PushError<T> {}
+
+/// Why nothing came out.
+///
+/// Whatever was committed before a close or a death is handed out first.
+///
+/// ```
+/// use ringlane::{spsc, PopError};
+///
+/// let queue = spsc::Queue::<u64>::private(8)?;
+/// let (producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+/// assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+/// producer.close();
+/// assert_eq!(consumer.pop(), Err(PopError::Closed));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PopError {
+    /// Nothing there: at once (`try_`), or still nothing when the time ran out (`_timeout`).
+    Empty,
+    /// The producer closed its end and everything has been taken.
+    Closed,
+    /// The producer's process ended without closing and everything it committed has been taken.
+    /// Another process can take its place; then popping works again.
+    PeerDied,
+    /// What the producer wrote cannot be: this ring is not used any more.
+    Corrupt,
+}
+
+impl PopError {
+    /// Whether waiting longer could have helped.
+    ///
+    /// ```
+    /// assert!(ringlane::PopError::Empty.is_empty());
+    /// assert!(!ringlane::PopError::PeerDied.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        matches!(self, PopError::Empty)
+    }
+}
+
+impl fmt::Display for PopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PopError::Empty => "the ring is empty",
+            PopError::Closed => "the producer closed the ring",
+            PopError::PeerDied => "the producer's process died",
+            PopError::Corrupt => "the ring is corrupt: what the producer wrote cannot be",
+        })
+    }
+}
+
+impl std::error::Error for PopError {}
+
+/// Why room for a record was not given.
+///
+/// ```
+/// use ringlane::{record, ReserveError};
+///
+/// let queue = record::Queue::private(4096)?;
+/// let mut producer = queue.producer()?;
+/// let error = producer.try_reserve(1 << 20).unwrap_err();
+/// assert!(matches!(error, ReserveError::TooLarge { .. }));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// No room: at once (`try_`), or still none when the time ran out (`_timeout`).
+    Full,
+    /// The record can never fit: it has `len` bytes and the ring takes at most `max`.
+    TooLarge {
+        /// Bytes asked for.
+        len: usize,
+        /// The longest record that this ring takes, in bytes.
+        max: usize,
+    },
+    /// The consumer closed its end.
+    Closed,
+    /// The consumer's process ended without closing. Another process can take its place.
+    PeerDied,
+    /// The consumer's position cannot be: this ring is not used any more.
+    Corrupt,
+}
+
+impl ReserveError {
+    /// Whether waiting longer could have helped.
+    ///
+    /// ```
+    /// assert!(ringlane::ReserveError::Full.is_full());
+    /// ```
+    pub fn is_full(&self) -> bool {
+        matches!(self, ReserveError::Full)
+    }
+}
+
+impl From<PushError<()>> for ReserveError {
+    fn from(error: PushError<()>) -> Self {
+        match error {
+            PushError::Full(()) => ReserveError::Full,
+            PushError::Closed(()) => ReserveError::Closed,
+            PushError::PeerDied(()) => ReserveError::PeerDied,
+            PushError::Corrupt(()) => ReserveError::Corrupt,
+        }
+    }
+}
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReserveError::TooLarge { len, max } => {
+                write!(f, "a record of {len} bytes does not fit: this ring takes at most {max}")
+            }
+            ReserveError::Full => f.write_str(PushError::Full(()).sentence()),
+            ReserveError::Closed => f.write_str(PushError::Closed(()).sentence()),
+            ReserveError::PeerDied => f.write_str(PushError::PeerDied(()).sentence()),
+            ReserveError::Corrupt => f.write_str(PushError::Corrupt(()).sentence()),
+        }
+    }
+}
+
+impl std::error::Error for ReserveError {}

@@ -1,0 +1,29 @@
+//! Bytes of a segment as typed references: the only place that knows an offset.
+//!
+//! ```text
+//!   0            header   written once before the segment appears, then only read
+//!   1024         part of the producer: position line, gate line     (P is the page size)
+//!   P            part of the consumer: position line, gate line
+//!   2 P          data: slots, or bytes of records                   mapped once or twice
+//! ```
+//!
+//! Each side writes to its own part only, and the producer to the data; so the two parts can as well
+//! lie in two objects of which each side maps the other's read-only. All numbers are in the
+//! machine's byte order. `docs/layout.md` is the normative description.
+
+mod data;
+mod header;
+mod part;
+#[cfg(not(loom))]
+mod peek;
+mod role;
+mod segment;
+
+pub(crate) use data::{Bytes, Slots, is_alignment};
+pub(crate) use header::{Kind, Spec, tag_of};
+pub(crate) use part::{Gate, Position, Side, state};
+#[cfg(not(loom))]
+pub(crate) use peek::Peek;
+pub use role::Peer;
+pub(crate) use role::Role;
+pub(crate) use segment::{Create, Parts, Segment};

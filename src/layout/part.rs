@@ -1,0 +1,114 @@
+//! What one side of a ring writes and the other only reads: its position, and its gate.
+
+use crate::sync::{AtomicU32, AtomicU64, Line};
+use std::mem::offset_of;
+
+/// Producer or consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Producer,
+    Consumer,
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::Producer => Side::Consumer,
+            Side::Consumer => Side::Producer,
+        }
+    }
+
+    /// The byte of the object whose lock the holder of this end has.
+    pub(crate) fn lock_byte(self) -> u32 {
+        match self {
+            Side::Producer => 0,
+            Side::Consumer => 1,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Side::Producer => "producer",
+            Side::Consumer => "consumer",
+        }
+    }
+}
+
+/// One side's words. Only the process that holds the side writes them.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) position: Line<Position>,
+    pub(crate) gate: Line<Gate>,
+}
+
+/// How far the side has come.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Position {
+    /// The position after the last one published (producer) or released (consumer): slots, or bytes.
+    /// Own positions live in private memory; this is where the peer, and a successor, read them.
+    pub(crate) at: AtomicU64,
+    /// Values or records so far. For people: a death between two stores leaves it one behind.
+    pub(crate) count: AtomicU64,
+}
+
+/// Values of [`Gate::state`].
+pub(crate) mod state {
+    /// Nobody has held this end yet.
+    pub(crate) const VACANT: u32 = 0;
+    /// A process took this end. It lives if and only if it holds the end's lock.
+    pub(crate) const ATTACHED: u32 = 1;
+    /// The holder closed it.
+    pub(crate) const CLOSED: u32 = 2;
+}
+
+/// How the side sleeps, wakes its peer, comes and goes. Written rarely, so the peer's reads of it
+/// after each of its operations stay in the peer's own cache.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Odd while this side sleeps. It only counts up, from holder to holder, so that no two sleeps
+    /// look alike to the peer.
+    pub(crate) sleep: AtomicU32,
+    /// Bumped by this side to wake the peer, which sleeps on it.
+    pub(crate) epoch: AtomicU32,
+    /// One of [`state`].
+    pub(crate) state: AtomicU32,
+    /// 1 if this side runs without fences, because its process takes part in the heavy fence.
+    pub(crate) unfenced: AtomicU32,
+    /// The holder's process id: for people, never evidence.
+    pub(crate) pid: AtomicU32,
+    /// How many holders this end has had.
+    pub(crate) generation: AtomicU32,
+}
+
+impl Part {
+    /// Offsets within [`Position`] that go into the layout's fingerprint.
+    pub(super) const POSITION_OFFSETS: [usize; 2] =
+        [offset_of!(Position, at), offset_of!(Position, count)];
+    /// Offsets within [`Gate`] that go into the layout's fingerprint.
+    pub(super) const GATE_OFFSETS: [usize; 6] = [
+        offset_of!(Gate, sleep),
+        offset_of!(Gate, epoch),
+        offset_of!(Gate, state),
+        offset_of!(Gate, unfenced),
+        offset_of!(Gate, pid),
+        offset_of!(Gate, generation),
+    ];
+
+    /// A part that nobody has held, at position `start`.
+    pub(super) fn new(start: u64) -> Part {
+        Part {
+            position: Line(Position { at: AtomicU64::new(start), count: AtomicU64::new(0) }),
+            gate: Line(Gate {
+                sleep: AtomicU32::new(0),
+                epoch: AtomicU32::new(0),
+                state: AtomicU32::new(state::VACANT),
+                unfenced: AtomicU32::new(0),
+                pid: AtomicU32::new(0),
+                generation: AtomicU32::new(0),
+            }),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Who holds an end: the kernel's word, and a record for people.
+//!
+//! An end is held by holding a lock on one byte of the object, through a handle of one's own. The
+//! kernel drops the lock when the process is gone, after the last of its threads has stopped, and
+//! not before; so "not locked" is proof of death, and a process that is merely stopped is alive.
+
+use super::part::{Side, state};
+use super::segment::Segment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Ordering, fence};
+use crate::sys;
+
+/// What the other end is to us.
+///
+/// ```
+/// use ringlane::{spsc, Peer};
+///
+/// let queue = spsc::Queue::<u64>::private(8)?;
+/// let producer = queue.producer()?;
+/// assert_eq!(producer.peer(), Peer::Vacant);
+/// let consumer = queue.consumer()?;
+/// assert_eq!(producer.peer(), Peer::Alive);
+/// drop(consumer);
+/// assert_eq!(producer.peer(), Peer::Closed);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Nobody has held it yet.
+    Vacant,
+    /// A living process holds it. It may be stopped.
+    Alive,
+    /// Its holder closed it.
+    Closed,
+    /// Its holder's process ended without closing it.
+    Died,
+}
+
+/// An end that this process holds, until dropped.
+#[derive(Debug)]
+pub(crate) struct Role {
+    lock: sys::Handle,
+    side: Side,
+    /// A forked child has a copy of this, but not the end.
+    owner: u32,
+}
+
+impl Role {
+    /// Takes an end. Its former holder's positions are the new holder's.
+    pub(crate) fn acquire(segment: &Segment, side: Side) -> Result<Role> {
+        let refuse = |e: Error| {
+            let name = segment.memory().name().map_or("(private)", |name| name.as_str());
+            e.on(format_args!("take the {} end of ring {name:?}", side.as_str()))
+        };
+        let gate = &segment.part(side).gate;
+        let lock = sys::reopen(segment.memory().handle()).map_err(refuse)?;
+        if !sys::try_lock(&lock, side.lock_byte()).map_err(refuse)? {
+            let pid = gate.pid.load(Ordering::Relaxed);
+            let text = format!("process {pid} holds it and is alive");
+            return Err(refuse(Error::new(ErrorKind::InUse, text)));
+        }
+        // Whoever removes a ring holds its locks while doing so: having ours, we see it.
+        if segment.memory().is_orphan().map_err(refuse)? {
+            let text = "the ring was removed and no other process can find it";
+            return Err(refuse(Error::new(ErrorKind::NotFound, text)));
+        }
+        // A predecessor may have died in its sleep.
+        let sleep = gate.sleep.load(Ordering::Relaxed);
+        gate.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
+        gate.pid.store(sys::process_id(), Ordering::Relaxed);
+        let generation = gate.generation.load(Ordering::Relaxed).wrapping_add(1);
+        gate.generation.store(generation, Ordering::Relaxed);
+        gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
+        // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and Waiter. Whoever sees
+        // the new holder sees its record.
+        gate.state.store(state::ATTACHED, Ordering::Release);
+        // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Waiter::announce: either that
+        // sleeper sees `unfenced`, or our first operation sees its sleep word.
+        fence(Ordering::SeqCst);
+        Ok(Role { lock, side, owner: sys::process_id() })
+    }
+
+    /// What the other end is. One system call while a process holds it.
+    pub(crate) fn peer(&self, segment: &Segment) -> Peer {
+        let side = self.side.other();
+        // A failing query is no proof of death.
+        peer_of(segment.part(side).gate.state.load(Ordering::Acquire), || {
+            let locked = sys::is_locked(&self.lock, side.lock_byte()).unwrap_or(true);
+            // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close: a
+            // holder that closed did so before it dropped its lock, and must not pass for dead.
+            (locked, segment.part(side).gate.state.load(Ordering::Acquire))
+        })
+    }
+
+    /// Says that this end is closed. False in a forked child, whose end it is not.
+    pub(crate) fn close(&self, segment: &Segment) -> bool {
+        if self.owner != sys::process_id() {
+            return false;
+        }
+        // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and End::peer_closed: who
+        // sees the end closed sees everything that was published before.
+        segment.part(self.side).gate.state.store(state::CLOSED, Ordering::Release);
+        true
+    }
+}
+
+/// Judges an end by its state word and, if that says it is held, by its lock and the state after.
+pub(crate) fn peer_of(state_word: u32, lock_and_state: impl FnOnce() -> (bool, u32)) -> Peer {
+    match state_word {
+        state::VACANT => Peer::Vacant,
+        state::CLOSED => Peer::Closed,
+        _ => match lock_and_state() {
+            (true, _) => Peer::Alive,
+            (false, state::CLOSED) => Peer::Closed,
+            (false, _) => Peer::Died,
+        },
+    }
+}

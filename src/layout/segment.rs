@@ -1,0 +1,219 @@
+//! A segment: made or checked, mapped, and then only handed out in parts.
+#![allow(unsafe_code, reason = "turns mapped bytes into references to atomics")]
+
+use super::data::Slots;
+use super::header::{Header, Kind, Spec};
+use super::part::{Part, Side};
+use crate::error::{Error, ErrorKind, Result};
+use crate::shm::{Lifetime, Name, OpenOptions, SharedMemory};
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// How a new segment is made, beside what it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Create {
+    pub(crate) mode: u32,
+    pub(crate) lifetime: Lifetime,
+    /// The first position. Anything but 0 is for tests of what happens near a limit.
+    pub(crate) start: u64,
+}
+
+impl Default for Create {
+    fn default() -> Self {
+        Create { mode: 0o600, lifetime: Lifetime::CreatorOwned, start: 0 }
+    }
+}
+
+/// The words of a ring in this process, and the object they lie in.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    memory: SharedMemory,
+    words: Words,
+    header: Header,
+}
+
+// SAFETY: the parts and the data are atomics; the pointers to them stay valid with `self`.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+/// Where the words are: in a mapping, or in a loom model's heap.
+#[derive(Debug)]
+struct Words {
+    producer: NonNull<Part>,
+    consumer: NonNull<Part>,
+    data: NonNull<AtomicU64>,
+    #[cfg(not(loom))]
+    _mapping: crate::shm::Mapping,
+    #[cfg(loom)]
+    _heap: (Box<[Part; 2]>, Box<[AtomicU64]>),
+}
+
+impl Segment {
+    /// A new segment: under a name that nothing has, or without one.
+    pub(crate) fn create(spec: &Spec, how: &Create, name: Option<&Name>) -> Result<Arc<Segment>> {
+        // A model has no pages, and every word of it costs time.
+        let page = if cfg!(loom) { 64 } else { sys::page_size().max(4096) };
+        let header = spec.header(page)?;
+        let memory = match name {
+            Some(_) => OpenOptions::new()
+                .size(header.total)
+                .mode(how.mode)
+                .lifetime(how.lifetime)
+                .prepare()?,
+            None => SharedMemory::anonymous(header.total)?,
+        };
+        let words = Words::new(&memory, &header, how.start)?;
+        let segment = Segment { memory, words, header };
+        let mut segment = Arc::new(segment);
+        if spec.kind == Kind::Spsc && how.start != 0 {
+            // Each slot as the lap before `start` left it, so that no slot looks published.
+            let slots = Slots::of(&segment);
+            for index in 0..header.capacity {
+                let position = how.start.wrapping_add(index);
+                let before = position.wrapping_add(1).wrapping_sub(header.capacity);
+                slots.sequence(position).store(before, Ordering::Relaxed);
+            }
+        }
+        if let Some(name) = name {
+            // The segment is whole: now, and not before, it may be seen.
+            let inner = Arc::get_mut(&mut segment).expect("nobody else has it yet");
+            inner.memory.publish(name)?;
+        }
+        Ok(segment)
+    }
+
+    /// The segment of this name, if it is what `spec` says. Its capacity is the creator's.
+    pub(crate) fn open(spec: &Spec, name: &Name) -> Result<Arc<Segment>> {
+        let memory = OpenOptions::new().open(name)?;
+        let header = Segment::read_header(memory.handle())?;
+        header.expect(spec)?;
+        let words = Words::attach(&memory, &header)?;
+        Ok(Arc::new(Segment { memory, words, header }))
+    }
+
+    /// Reads and checks the header of an open object, without mapping anything.
+    pub(crate) fn read_header(handle: &sys::Handle) -> Result<Header> {
+        let mut header: Header = bytemuck::Zeroable::zeroed();
+        let read = sys::read_at(handle, 0, bytemuck::bytes_of_mut(&mut header))?;
+        if read < size_of::<Header>() && header.magic == super::header::MAGIC {
+            let text = format!("is truncated: {read} bytes are left");
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+        header.check(sys::stat(handle)?.size)?;
+        Ok(header)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn memory(&self) -> &SharedMemory {
+        &self.memory
+    }
+
+    /// The words that one side writes.
+    #[inline(always)]
+    pub(crate) fn part(&self, side: Side) -> &Part {
+        let part = match side {
+            Side::Producer => self.words.producer,
+            Side::Consumer => self.words.consumer,
+        };
+        // SAFETY: it points into the mapping or heap that `self` holds, where a `Part` was written
+        // before the segment could be seen; all of its fields are atomics.
+        unsafe { part.as_ref() }
+    }
+
+    pub(super) fn data(&self) -> NonNull<AtomicU64> {
+        self.words.data
+    }
+}
+
+/// One end's view of the two parts, without a detour on each access.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Keeps the parts mapped.
+    segment: Arc<Segment>,
+    own: NonNull<Part>,
+    peer: NonNull<Part>,
+}
+
+// SAFETY: the parts are atomics, and the segment that holds them is Send and Sync.
+unsafe impl Send for Parts {}
+// SAFETY: as above.
+unsafe impl Sync for Parts {}
+
+impl Parts {
+    pub(crate) fn of(segment: &Arc<Segment>, side: Side) -> Parts {
+        let own = NonNull::from(segment.part(side));
+        let peer = NonNull::from(segment.part(side.other()));
+        Parts { segment: Arc::clone(segment), own, peer }
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    #[inline(always)]
+    pub(crate) fn own(&self) -> &Part {
+        // SAFETY: it came from a reference into the segment that `self` keeps.
+        unsafe { self.own.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn peer(&self) -> &Part {
+        // SAFETY: it came from a reference into the segment that `self` keeps.
+        unsafe { self.peer.as_ref() }
+    }
+}
+
+#[cfg(not(loom))]
+impl Words {
+    /// Maps a checked segment.
+    fn attach(memory: &SharedMemory, header: &Header) -> Result<Words> {
+        let (control, data) = (header.data_at as usize, header.data_len as usize);
+        let mapping = memory.map_ring(control, data, header.wrap())?;
+        let at = |offset: usize| {
+            assert!(offset + size_of::<Part>() <= mapping.len(), "the header was checked");
+            // SAFETY: within the mapping, just checked.
+            unsafe { mapping.as_ptr().add(offset) }
+        };
+        Ok(Words {
+            producer: at(super::header::PRODUCER_AT).cast(),
+            consumer: at(header.consumer_at as usize).cast(),
+            data: at(control).cast(),
+            _mapping: mapping,
+        })
+    }
+
+    /// Maps and fills a new object, which is all zeroes.
+    fn new(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
+        let words = Words::attach(memory, header)?;
+        words._mapping.write_at(0, bytemuck::bytes_of(header))?;
+        for part in [words.producer, words.consumer] {
+            // SAFETY: it points to room for a `Part`, aligned to a line, that nobody else has yet.
+            unsafe { part.write(Part::new(start)) };
+        }
+        Ok(words)
+    }
+}
+
+#[cfg(loom)]
+impl Words {
+    fn attach(_memory: &SharedMemory, _header: &Header) -> Result<Words> {
+        Err(Error::new(ErrorKind::Unsupported, "a model opens no segment by name"))
+    }
+
+    fn new(_memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
+        let parts = Box::new([Part::new(start), Part::new(start)]);
+        let data: Box<[AtomicU64]> = (0..header.data_len / 8).map(|_| AtomicU64::new(0)).collect();
+        Ok(Words {
+            producer: NonNull::from(&parts[0]),
+            consumer: NonNull::from(&parts[1]),
+            data: NonNull::from(&data[0]),
+            _heap: (parts, data),
+        })
+    }
+}

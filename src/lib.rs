@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+// In layer order: a module uses only what stands above it, and `tests/house.rs` says so.
+mod sync;
+
+mod error;
+mod plain;
+
+mod sys;
+
+mod shm;
+
+mod layout;
+
+mod ring;
+
+mod wait;
+
+mod queue;
+
+pub use error::{Error, ErrorKind, PopError, PushError, ReserveError, Result};
+pub use layout::Peer;
+pub use plain::Plain;
+#[cfg(not(loom))]
+pub use queue::inspect;
+pub use queue::{record, spsc};
+pub use shm::{Lifetime, Mapping, Name, OpenOptions, SharedMemory};
+pub use wait::Wait;

@@ -1,0 +1,190 @@
+//! What both ends of every queue have: a role, a gate, a way to wait.
+
+use crate::error::{Error, ErrorKind, PushError, Result};
+use crate::layout::{Gate, Parts, Peer, Position, Role, Segment, Side, state};
+use crate::sync::Ordering;
+use crate::wait::{Bell, Wait, Waiter};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One end of a queue, held by this process until dropped.
+#[derive(Debug)]
+pub(super) struct End {
+    parts: Parts,
+    role: Role,
+    bell: Bell,
+    wait: Wait,
+}
+
+/// Why waiting ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    TimedOut,
+    PeerDied,
+}
+
+impl End {
+    /// Takes the end. The peer, if it waits for somebody to come, wakes.
+    pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<End> {
+        let role = Role::acquire(segment, side)?;
+        let parts = Parts::of(segment, side);
+        let end = End { parts, role, bell: Bell::new(), wait: Wait::default() };
+        end.bell.shout(&end.parts.own().gate);
+        Ok(end)
+    }
+
+    /// The error for positions in the segment that cannot be.
+    pub(super) fn corrupt(&self) -> Error {
+        let name = self.parts.segment().memory().name().map_or("(private)", |name| name.as_str());
+        Error::new(ErrorKind::Corrupt, "the positions in it contradict each other")
+            .on(format_args!("ring {name:?}"))
+    }
+
+    #[inline(always)]
+    pub(super) fn own(&self) -> &Position {
+        &self.parts.own().position
+    }
+
+    #[inline(always)]
+    pub(super) fn peer_position(&self) -> &Position {
+        &self.parts.peer().position
+    }
+
+    #[inline(always)]
+    fn gates(&self) -> (&Gate, &Gate) {
+        (&self.parts.own().gate, &self.parts.peer().gate)
+    }
+
+    #[inline(always)]
+    pub(super) fn notify(&mut self) {
+        self.bell.notify(&self.parts.own().gate, &self.parts.peer().gate);
+    }
+
+    /// Whether the peer closed its end.
+    #[inline(always)]
+    pub(super) fn peer_closed(&self) -> bool {
+        // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::close: what the peer published
+        // before it closed can be seen now.
+        self.parts.peer().gate.state.load(Ordering::Acquire) == state::CLOSED
+    }
+
+    /// How far our own position is ahead of the consumer's.
+    pub(super) fn lead(&self, tail: u64) -> u64 {
+        // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release: what it gave back is ours.
+        // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release: likewise.
+        let head = self.peer_position().at.load(Ordering::Acquire);
+        tail.wrapping_sub(head)
+    }
+
+    /// How far the producer's position is ahead of our own. It may lag behind by a publication that we
+    /// have seen already.
+    pub(super) fn lag(&self, head: u64) -> u64 {
+        let tail = self.peer_position().at.load(Ordering::Relaxed);
+        u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0)
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.role.peer(self.parts.segment())
+    }
+
+    pub(super) fn set_wait(&mut self, wait: Wait) {
+        self.wait = wait;
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.role.close(self.parts.segment()) {
+            self.bell.shout(&self.parts.own().gate);
+        }
+    }
+}
+
+/// Waits until `attempt` gives something. `end` finds the end within `owner`, which `attempt` needs whole.
+///
+/// A peer's death ends the wait, after one more attempt: what it committed before comes first.
+pub(super) fn block<S, R>(
+    owner: &mut S,
+    end: impl Fn(&mut S) -> &mut End,
+    timeout: Option<Duration>,
+    attempt: impl FnMut(&mut S) -> Option<R>,
+) -> std::result::Result<R, Blocked> {
+    block_while(owner, end, timeout, |peer| peer != Peer::Died, attempt)
+}
+
+/// The same, for as long as the peer's state is one that `may_wait` allows.
+fn block_while<S, R>(
+    owner: &mut S,
+    end: impl Fn(&mut S) -> &mut End,
+    timeout: Option<Duration>,
+    may_wait: impl Fn(Peer) -> bool,
+    mut attempt: impl FnMut(&mut S) -> Option<R>,
+) -> std::result::Result<R, Blocked> {
+    let mut waiter = Waiter::new(end(owner).wait, timeout);
+    loop {
+        while waiter.spin() {
+            if let Some(result) = attempt(owner) {
+                return Ok(result);
+            }
+        }
+        let died = !may_wait(end(owner).peer());
+        if died || waiter.expired() {
+            let blocked = if died { Blocked::PeerDied } else { Blocked::TimedOut };
+            return attempt(owner).ok_or(blocked);
+        }
+        if !waiter.parks() {
+            continue;
+        }
+        let announced = {
+            let end = end(owner);
+            let (own, peer) = end.gates();
+            end.bell.announce(own, peer)
+        };
+        let result = attempt(owner);
+        let end = end(owner);
+        let (own, peer) = end.gates();
+        if result.is_none() {
+            end.bell.sleep(announced, peer, waiter.next_bound());
+        }
+        end.bell.withdraw(own);
+        if let Some(result) = result.or_else(|| attempt(owner)) {
+            return Ok(result);
+        }
+    }
+}
+
+/// Waits until the consumer's position has reached `target`, the producer's own.
+pub(super) fn flush<S>(
+    owner: &mut S,
+    end: impl Fn(&mut S) -> &mut End + Copy,
+    timeout: Option<Duration>,
+    target: impl Fn(&mut S) -> u64,
+) -> std::result::Result<(), PushError<()>> {
+    let tail = target(owner);
+    let flushed = |owner: &mut S| {
+        let end = end(owner);
+        // Closed is looked at first: a consumer may have taken the last value and then closed.
+        let closed = end.peer_closed();
+        match end.lead(tail) == 0 {
+            true => Some(Ok(())),
+            false => closed.then_some(Err(PushError::Closed(()))),
+        }
+    };
+    if let Some(done) = flushed(owner) {
+        return done;
+    }
+    block(owner, end, timeout, flushed).unwrap_or_else(|blocked| match blocked {
+        Blocked::TimedOut => Err(PushError::Full(())),
+        Blocked::PeerDied => Err(PushError::PeerDied(())),
+    })
+}
+
+/// Waits until a living process holds the other end.
+pub(super) fn wait_peer<S>(
+    owner: &mut S,
+    end: impl Fn(&mut S) -> &mut End,
+    timeout: Option<Duration>,
+) -> bool {
+    let came = |owner: &mut S| (end(owner).peer() == Peer::Alive).then_some(());
+    came(owner).is_some() || block_while(owner, &end, timeout, |_| true, came).is_ok()
+}

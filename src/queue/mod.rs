@@ -1,0 +1,11 @@
+//! Values and records: a ring, an end that this process holds, and waiting, put together.
+//!
+//! Each operation reads the same way. Push: is the peer's end closed, claim, write, publish, notify.
+//! Pop: acquire, read, release, notify.
+
+mod end;
+pub mod record;
+pub mod spsc;
+
+#[cfg(not(loom))]
+pub mod inspect;

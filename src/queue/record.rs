@@ -1,0 +1,400 @@
+//! One producer, one consumer, records of any length, each contiguous in memory.
+//!
+//! ```
+//! use ringlane::{Name, record};
+//!
+//! let name = Name::new("ringlane-doc-record")?;
+//! let queue = record::Queue::create(&name, 1 << 16)?;
+//! let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+//!
+//! // Copied in and out ...
+//! producer.push(b"a short one").unwrap();
+//! assert_eq!(consumer.pop().unwrap(), b"a short one");
+//!
+//! // ... or written and read in place.
+//! let mut room = producer.reserve(5).unwrap();
+//! room.write_at(0, b"hello");
+//! room.commit();
+//! let record = consumer.read().unwrap();
+//! assert_eq!(record.to_vec(), b"hello");
+//! record.release();
+//! # Ok::<(), ringlane::Error>(())
+//! ```
+
+mod consumer;
+mod producer;
+
+pub use consumer::{Consumer, Record};
+pub use producer::{Producer, Reserve};
+
+use super::end::End;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec, tag_of};
+use crate::ring::record::{Reader, Shape, Writer};
+use crate::shm::{Lifetime, Name, Wrap};
+use std::fmt;
+use std::sync::Arc;
+
+/// How a queue is created, and what is expected of one that is opened.
+///
+/// ```
+/// use ringlane::{Name, record};
+///
+/// // Room for two 1280x720 RGBA frames, each beginning at a cache line.
+/// let name = Name::new("ringlane-doc-record-options")?;
+/// let queue = record::Queue::options().align(64).holding(2, 1280 * 720 * 4).create(&name)?;
+/// assert!(queue.max_len() >= 1280 * 720 * 4);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    capacity: Size,
+    align: usize,
+    wrap: Wrap,
+    tag: u64,
+    how: Create,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Size {
+    Bytes(usize),
+    Records { count: usize, len: usize },
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            capacity: Size::Bytes(1 << 20),
+            align: 8,
+            wrap: Wrap::Mirror,
+            tag: 0,
+            how: Create::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The size of the ring in bytes, headers included; rounded up to whole pages. Default: 1 MiB.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::options().capacity(5000).private()?;
+    /// assert!(queue.capacity() >= 5000);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn capacity(&mut self, bytes: usize) -> &mut Self {
+        self.capacity = Size::Bytes(bytes);
+        self
+    }
+
+    /// The size of the ring by what it has to hold: `count` records of `len` bytes each.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::options().holding(3, 10_000).private()?;
+    /// let mut producer = queue.producer()?;
+    /// assert!((0..3).all(|_| producer.try_push(&[0; 10_000]).is_ok()));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn holding(&mut self, count: usize, len: usize) -> &mut Self {
+        self.capacity = Size::Records { count, len };
+        self
+    }
+
+    /// What the address of each record is a multiple of: 8 or 64. Default: 8.
+    ///
+    /// A header takes up as much, so 64 is for records of at least some hundred bytes.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, record};
+    /// let error = record::Queue::options().align(32).private().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidSize);
+    /// ```
+    pub fn align(&mut self, bytes: usize) -> &mut Self {
+        self.align = bytes;
+        self
+    }
+
+    /// Whether the ring's memory is mapped twice in a row, so that records run over its end. If not, a
+    /// record that does not fit before the end begins anew at the front. Default: yes.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::options().mirrored(false).private()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn mirrored(&mut self, yes: bool) -> &mut Self {
+        self.wrap = if yes { Wrap::Mirror } else { Wrap::Never };
+        self
+    }
+
+    /// A text that both sides must give alike, such as the name and version of a message format.
+    /// Default: empty.
+    ///
+    /// ```
+    /// let options = ringlane::record::Queue::options().tag("frames, v2").clone();
+    /// ```
+    pub fn tag(&mut self, tag: &str) -> &mut Self {
+        self.tag = tag_of(tag);
+        self
+    }
+
+    /// The permission bits of a new queue's object. Default: 0600, only this user.
+    ///
+    /// ```
+    /// let options = ringlane::record::Queue::options().mode(0o660).clone();
+    /// ```
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.how.mode = mode;
+        self
+    }
+
+    /// When the name of a new queue goes. Default: with its creator.
+    ///
+    /// ```
+    /// use ringlane::{Lifetime, record};
+    /// let options = record::Queue::options().lifetime(Lifetime::Persistent).clone();
+    /// ```
+    pub fn lifetime(&mut self, lifetime: Lifetime) -> &mut Self {
+        self.how.lifetime = lifetime;
+        self
+    }
+
+    /// The first position, for tests of what happens near the limits of a number: a multiple of the
+    /// alignment.
+    #[doc(hidden)]
+    pub fn start(&mut self, position: u64) -> &mut Self {
+        self.how.start = position;
+        self
+    }
+
+    fn spec(&self) -> Result<Spec> {
+        let invalid = |text: String| Err(Error::new(ErrorKind::InvalidSize, text));
+        let align = self.align;
+        if !crate::layout::is_alignment(align) {
+            return invalid(format!("records aligned to {align} bytes: 8 and 64 are there"));
+        }
+        let wanted = match self.capacity {
+            Size::Bytes(bytes) => Some(bytes),
+            Size::Records { count, len } => Shape::capacity_for(count, len, align),
+        };
+        let Some(capacity) = wanted.filter(|n| *n <= isize::MAX as usize / 4) else {
+            return invalid(format!("{:?} is more than any memory", self.capacity));
+        };
+        if capacity == 0 {
+            return invalid("a ring of 0 bytes".into());
+        }
+        Ok(Spec {
+            kind: Kind::Record,
+            capacity,
+            stride: align,
+            value_size: 0,
+            value_align: align,
+            wrap: self.wrap,
+            tag: self.tag,
+            type_name: "bytes",
+        })
+    }
+
+    fn make(&self, name: Option<&Name>) -> Result<Queue> {
+        Ok(Queue { segment: Segment::create(&self.spec()?, &self.how, name)? })
+    }
+
+    /// Makes a new queue. It appears whole, under a name that nothing has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidSize`], [`ErrorKind::NoSpace`] if the memory is
+    /// not there.
+    ///
+    /// ```
+    /// let name = ringlane::Name::new("ringlane-doc-record-options-create")?;
+    /// let queue = ringlane::record::Queue::options().create(&name)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn create(&self, name: &Name) -> Result<Queue> {
+        self.make(Some(name)).map_err(|e| e.on(format_args!("create ring {:?}", name.as_str())))
+    }
+
+    /// Makes a new queue without a name, for the threads of one process.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), but for the name.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::options().capacity(8192).private()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn private(&self) -> Result<Queue> {
+        self.make(None).map_err(|e| e.on("create a private ring"))
+    }
+
+    /// Opens the queue of this name. Its capacity and alignment are its creator's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Incompatible`] if it is a
+    /// ring of another kind, tag or layout, [`ErrorKind::Corrupt`] if it is no ring or was truncated.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, Name, record, spsc};
+    /// let name = Name::new("ringlane-doc-record-options-open")?;
+    /// let queue = spsc::Queue::<u64>::create(&name, 8)?;
+    /// let error = record::Queue::options().open(&name).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Incompatible);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn open(&self, name: &Name) -> Result<Queue> {
+        let opened = self.spec().and_then(|spec| Segment::open(&spec, name));
+        let opened = opened.map(|segment| Queue { segment });
+        opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
+    }
+}
+
+/// A single-producer single-consumer queue of byte records in shared memory.
+///
+/// A `Queue` is a handle: it keeps the memory and gives out the two ends. Records are delivered in order,
+/// each whole and contiguous. A record that was committed is delivered even if the producer is killed
+/// right after; a record that was not released when the consumer is killed comes to its successor.
+///
+/// ```
+/// let queue = ringlane::record::Queue::private(1 << 16)?;
+/// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+/// let thread = std::thread::spawn(move || {
+///     for n in 0..100 {
+///         producer.push(&vec![n; 1000]).unwrap();
+///     }
+/// });
+/// assert!((0..100).all(|n| consumer.pop().unwrap() == [n; 1000]));
+/// thread.join().unwrap();
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+pub struct Queue {
+    segment: Arc<Segment>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("record::Queue")
+            .field("memory", self.segment.memory())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// Options for a queue.
+    ///
+    /// ```
+    /// let options = ringlane::record::Queue::options();
+    /// ```
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// Makes a new queue of `capacity` bytes, rounded up to whole pages.
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    ///
+    /// ```
+    /// let name = ringlane::Name::new("ringlane-doc-record-create")?;
+    /// let queue = ringlane::record::Queue::create(&name, 1 << 16)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn create(name: &Name, capacity: usize) -> Result<Self> {
+        Self::options().capacity(capacity).create(name)
+    }
+
+    /// Opens the queue of this name.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    ///
+    /// ```
+    /// use ringlane::{Name, record::Queue};
+    /// let name = Name::new("ringlane-doc-record-open")?;
+    /// let created = Queue::create(&name, 1 << 16)?;
+    /// assert_eq!(Queue::open(&name)?.capacity(), created.capacity());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn open(name: &Name) -> Result<Self> {
+        Self::options().open(name)
+    }
+
+    /// Makes a new queue for the threads of one process.
+    ///
+    /// # Errors
+    /// As [`Options::private`].
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn private(capacity: usize) -> Result<Self> {
+        Self::options().capacity(capacity).private()
+    }
+
+    /// The size of the ring in bytes, headers included.
+    ///
+    /// ```
+    /// assert_eq!(ringlane::record::Queue::private(1 << 16)?.capacity(), 1 << 16);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.segment.header().capacity as usize
+    }
+
+    /// The longest record in bytes: half the ring, less its headers.
+    ///
+    /// ```
+    /// use ringlane::ReserveError;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let max = queue.max_len();
+    /// assert_eq!(
+    ///     queue.producer()?.try_push(&vec![0; max + 1]),
+    ///     Err(ReserveError::TooLarge { len: max + 1, max })
+    /// );
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn max_len(&self) -> usize {
+        self.shape(&Bytes::of(&self.segment)).max_len()
+    }
+
+    fn shape(&self, bytes: &Bytes) -> Shape {
+        Shape::new(bytes, self.segment.header().stride as usize)
+    }
+
+    /// Takes the producing end. If its last holder died, this one goes on where it stopped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] while a living process holds it, [`ErrorKind::NotFound`] if the queue was
+    /// removed, [`ErrorKind::Corrupt`] if its positions or headers cannot be.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let producer = queue.producer()?;
+    /// assert!(queue.producer().is_err());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn producer(&self) -> Result<Producer> {
+        let end = End::acquire(&self.segment, Side::Producer)?;
+        let bytes = Bytes::of(&self.segment);
+        let ring = Writer::resume(self.shape(&bytes), end.own(), end.peer_position(), &bytes);
+        let ring = ring.map_err(|_| end.corrupt())?;
+        Ok(Producer { end, ring, bytes })
+    }
+
+    /// Takes the consuming end. If its last holder died, this one goes on where it stopped: a record that
+    /// was read and not released comes again.
+    ///
+    /// # Errors
+    /// As [`producer`](Self::producer).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let consumer = queue.consumer()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn consumer(&self) -> Result<Consumer> {
+        let end = End::acquire(&self.segment, Side::Consumer)?;
+        let bytes = Bytes::of(&self.segment);
+        let ring = Reader::resume(self.shape(&bytes), end.own());
+        let ring = ring.map_err(|_| end.corrupt())?;
+        Ok(Consumer { end, ring, bytes })
+    }
+}

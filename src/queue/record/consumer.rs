@@ -1,0 +1,351 @@
+//! The consuming end and the record it reads.
+#![allow(unsafe_code, reason = "lends the bytes of a record")]
+
+use crate::error::PopError;
+use crate::layout::{Bytes, Peer};
+use crate::queue::end::{self, Blocked, End, block};
+use crate::ring::record::{Found, Reader};
+use crate::wait::Wait;
+use std::time::Duration;
+
+type Result<T> = std::result::Result<T, PopError>;
+
+/// The consuming end of a [`Queue`](super::Queue). Dropping it closes it: the producer is told when it
+/// next reserves.
+///
+/// ```
+/// use ringlane::{ReserveError, record::Queue};
+/// let queue = Queue::private(4096)?;
+/// let mut producer = queue.producer()?;
+/// drop(queue.consumer()?);
+/// assert_eq!(producer.push(b"x"), Err(ReserveError::Closed));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    pub(super) end: End,
+    pub(super) ring: Reader,
+    pub(super) bytes: Bytes,
+}
+
+impl Consumer {
+    /// The next record, in the ring itself, if it is there. Never waits.
+    ///
+    /// # Errors
+    /// [`PopError::Empty`], [`PopError::Closed`], [`PopError::Corrupt`].
+    ///
+    /// ```
+    /// use ringlane::{PopError, record::Queue};
+    /// let queue = Queue::private(4096)?;
+    /// assert_eq!(queue.consumer()?.try_read().unwrap_err(), PopError::Empty);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_read(&mut self) -> Result<Record<'_>> {
+        let found = self.find()?;
+        Ok(Record { consumer: self, found })
+    }
+
+    /// The next record, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// [`PopError::Closed`] and [`PopError::PeerDied`], after everything committed has been released;
+    /// [`PopError::Corrupt`].
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"hello").unwrap();
+    /// let mut consumer = queue.consumer()?;
+    /// let record = consumer.read().unwrap();
+    /// assert_eq!(record.len(), 5);
+    /// record.release();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn read(&mut self) -> Result<Record<'_>> {
+        self.read_within(None)
+    }
+
+    /// The next record, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and [`PopError::Empty`] when the time ran out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut consumer = queue.consumer()?;
+    /// assert!(consumer.read_timeout(Duration::from_millis(1)).unwrap_err().is_empty());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn read_timeout(&mut self, timeout: Duration) -> Result<Record<'_>> {
+        self.read_within(Some(timeout))
+    }
+
+    #[inline]
+    fn read_within(&mut self, timeout: Option<Duration>) -> Result<Record<'_>> {
+        let found = match self.find() {
+            Err(PopError::Empty) => self.find_wait(timeout)?,
+            done => done?,
+        };
+        Ok(Record { consumer: self, found })
+    }
+
+    #[inline]
+    fn find(&self) -> Result<Found> {
+        match self.ring.acquire(&self.bytes) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) if !self.end.peer_closed() => Err(PopError::Empty),
+            // The last record may have come between our look and the close.
+            Ok(None) => match self.ring.acquire(&self.bytes) {
+                Ok(found) => found.ok_or(PopError::Closed),
+                Err(_) => Err(PopError::Corrupt),
+            },
+            Err(_) => Err(PopError::Corrupt),
+        }
+    }
+
+    #[cold]
+    fn find_wait(&mut self, timeout: Option<Duration>) -> Result<Found> {
+        let found = block(
+            self,
+            |c| &mut c.end,
+            timeout,
+            |c| match c.find() {
+                Err(PopError::Empty) => None,
+                done => Some(done),
+            },
+        );
+        found.unwrap_or_else(|blocked| match blocked {
+            Blocked::TimedOut => Err(PopError::Empty),
+            Blocked::PeerDied => Err(PopError::PeerDied),
+        })
+    }
+
+    /// Copies the next record out if it is there. Never waits.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"hello").unwrap();
+    /// assert_eq!(queue.consumer()?.try_pop().unwrap(), b"hello");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn try_pop(&mut self) -> Result<Vec<u8>> {
+        self.try_read().map(Record::take)
+    }
+
+    /// Copies the next record out, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"hello").unwrap();
+    /// assert_eq!(queue.consumer()?.pop().unwrap(), b"hello");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn pop(&mut self) -> Result<Vec<u8>> {
+        self.read().map(Record::take)
+    }
+
+    /// Copies the next record out, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`read_timeout`](Self::read_timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert!(queue.consumer()?.pop_timeout(Duration::from_millis(1)).is_err());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn pop_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>> {
+        self.read_timeout(timeout).map(Record::take)
+    }
+
+    /// How many bytes of the ring hold records now, headers included, as the producer last said. It can
+    /// only become more until this end releases.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(&[0; 8]).unwrap();
+    /// assert_eq!(queue.consumer()?.available(), 16);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn available(&self) -> usize {
+        self.end.lag(self.ring.head()).min(self.bytes.capacity() as u64) as usize
+    }
+
+    /// What the producer is now.
+    ///
+    /// ```
+    /// use ringlane::{Peer, record::Queue};
+    /// assert_eq!(Queue::private(4096)?.consumer()?.peer(), Peer::Vacant);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn peer(&self) -> Peer {
+        self.end.peer()
+    }
+
+    /// Waits until a living process holds the producing end; false if the time ran out before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert!(!queue.consumer()?.wait_peer(Some(Duration::ZERO)));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
+        end::wait_peer(self, |c| &mut c.end, timeout)
+    }
+
+    /// Chooses how this end waits.
+    ///
+    /// ```
+    /// use ringlane::{Wait, record::Queue};
+    /// Queue::private(4096)?.consumer()?.set_wait(Wait::Spin);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.end.set_wait(wait);
+    }
+
+    /// Closes the end. The same as dropping it.
+    ///
+    /// ```
+    /// ringlane::record::Queue::private(4096)?.consumer()?.close();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn close(self) {}
+}
+
+/// A record in the ring. Releasing it gives its bytes back to the producer; dropping it takes nothing, and
+/// it is read again.
+///
+/// ```
+/// let queue = ringlane::record::Queue::private(4096)?;
+/// queue.producer()?.push(b"still here").unwrap();
+/// let mut consumer = queue.consumer()?;
+/// drop(consumer.read().unwrap());
+/// assert_eq!(consumer.pop().unwrap(), b"still here");
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a record that is dropped is not taken"]
+pub struct Record<'a> {
+    consumer: &'a mut Consumer,
+    found: Found,
+}
+
+impl Record<'_> {
+    /// How many bytes it has.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"12345").unwrap();
+    /// assert_eq!(queue.consumer()?.read().unwrap().len(), 5);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// Whether it has none.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"").unwrap();
+    /// assert!(queue.consumer()?.read().unwrap().is_empty());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Copies bytes out, from `offset` bytes after the record's beginning.
+    ///
+    /// # Panics
+    /// If the record has fewer.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"head and body").unwrap();
+    /// let mut consumer = queue.consumer()?;
+    /// let mut body = [0; 4];
+    /// consumer.read().unwrap().read_at(9, &mut body);
+    /// assert_eq!(&body, b"body");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn read_at(&self, offset: usize, to: &mut [u8]) {
+        let there = offset.checked_add(to.len()).is_some_and(|end| end <= self.found.len);
+        assert!(there, "{} bytes at {offset} of a record of {}", to.len(), self.found.len);
+        self.consumer.bytes.copy_out(self.found.offset + offset, to);
+    }
+
+    /// Copies the record.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"copy").unwrap();
+    /// assert_eq!(queue.consumer()?.read().unwrap().to_vec(), b"copy");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.found.len];
+        self.read_at(0, &mut bytes);
+        bytes
+    }
+
+    fn take(self) -> Vec<u8> {
+        let bytes = self.to_vec();
+        self.release();
+        bytes
+    }
+
+    /// The record's bytes, to be read in place.
+    ///
+    /// # Safety
+    /// Until the slice is gone, nobody writes to these bytes: the process of the other end, and every
+    /// other process that may open the ring, keeps to this crate's rules.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"pong").unwrap();
+    /// let mut consumer = queue.consumer()?;
+    /// let record = consumer.read().unwrap();
+    /// // SAFETY: the ring is private to this process.
+    /// assert_eq!(unsafe { record.as_slice() }, b"pong");
+    /// record.release();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    #[inline]
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        let at = self.consumer.bytes.address(self.found.offset, self.found.len);
+        // SAFETY: `address` checked the range, the segment outlives the borrow of the consumer, and the
+        // caller vouches that nobody writes.
+        unsafe { std::slice::from_raw_parts(at.as_ptr(), self.found.len) }
+    }
+
+    /// Gives the record's bytes back to the producer. This acknowledges it: it does not come again.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"once").unwrap();
+    /// let mut consumer = queue.consumer()?;
+    /// consumer.read().unwrap().release();
+    /// assert!(consumer.try_read().is_err());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn release(self) {
+        let Consumer { end, ring, .. } = self.consumer;
+        ring.release(self.found, end.own());
+        end.notify();
+    }
+}

@@ -1,0 +1,365 @@
+//! The producing end and the room it reserves.
+#![allow(unsafe_code, reason = "lends the bytes of a record")]
+
+use crate::error::ReserveError;
+use crate::layout::{Bytes, Peer};
+use crate::queue::end::{self, Blocked, End, block};
+use crate::ring::Claim;
+use crate::ring::record::{Room, Writer};
+use crate::wait::Wait;
+use std::time::Duration;
+
+type Result<T> = std::result::Result<T, ReserveError>;
+
+/// The producing end of a [`Queue`](super::Queue). Dropping it closes it: the consumer takes what is
+/// left, and is then told.
+///
+/// ```
+/// use ringlane::{PopError, record::Queue};
+/// let queue = Queue::private(4096)?;
+/// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+/// producer.push(b"last").unwrap();
+/// drop(producer);
+/// assert_eq!(consumer.pop().unwrap(), b"last");
+/// assert_eq!(consumer.pop().unwrap_err(), PopError::Closed);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Producer {
+    pub(super) end: End,
+    pub(super) ring: Writer,
+    pub(super) bytes: Bytes,
+}
+
+impl Producer {
+    /// Room for a record of `len` bytes, in the ring itself, if there is any now. Never waits.
+    ///
+    /// # Errors
+    /// [`ReserveError::Full`], [`ReserveError::TooLarge`], [`ReserveError::Closed`],
+    /// [`ReserveError::Corrupt`].
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// let mut room = producer.try_reserve(3).unwrap();
+    /// room.write_at(0, &[1, 2, 3]);
+    /// room.commit();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
+        let room = self.claim(len)?;
+        Ok(Reserve { producer: self, room })
+    }
+
+    /// Room for a record of `len` bytes, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// [`ReserveError::TooLarge`], [`ReserveError::Closed`], [`ReserveError::PeerDied`],
+    /// [`ReserveError::Corrupt`].
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.reserve(100).unwrap().commit();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
+        self.reserve_within(len, None)
+    }
+
+    /// Room for a record of `len` bytes, waiting for it at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), and [`ReserveError::Full`] when the time ran out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// while producer.try_push(&[0; 1000]).is_ok() {}
+    /// assert!(producer.reserve_timeout(1000, Duration::from_millis(1)).unwrap_err().is_full());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn reserve_timeout(&mut self, len: usize, timeout: Duration) -> Result<Reserve<'_>> {
+        self.reserve_within(len, Some(timeout))
+    }
+
+    #[inline]
+    fn reserve_within(&mut self, len: usize, timeout: Option<Duration>) -> Result<Reserve<'_>> {
+        let room = match self.claim(len) {
+            Err(ReserveError::Full) => self.claim_wait(len, timeout)?,
+            done => done?,
+        };
+        Ok(Reserve { producer: self, room })
+    }
+
+    #[inline]
+    fn claim(&mut self, len: usize) -> Result<Room> {
+        if self.end.peer_closed() {
+            return Err(ReserveError::Closed);
+        }
+        let max = self.ring.shape().max_len();
+        if len > max {
+            return Err(ReserveError::TooLarge { len, max });
+        }
+        self.ring.claim(len, self.end.peer_position()).map_err(|claim| match claim {
+            Claim::Full => ReserveError::Full,
+            Claim::Corrupt => ReserveError::Corrupt,
+        })
+    }
+
+    #[cold]
+    fn claim_wait(&mut self, len: usize, timeout: Option<Duration>) -> Result<Room> {
+        let claimed = block(
+            self,
+            |p| &mut p.end,
+            timeout,
+            |p| match p.claim(len) {
+                Err(ReserveError::Full) => None,
+                done => Some(done),
+            },
+        );
+        claimed.unwrap_or_else(|blocked| match blocked {
+            Blocked::TimedOut => Err(ReserveError::Full),
+            Blocked::PeerDied => Err(ReserveError::PeerDied),
+        })
+    }
+
+    /// Copies a record in if there is room now. Never waits.
+    ///
+    /// # Errors
+    /// As [`try_reserve`](Self::try_reserve).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.try_push(b"now").unwrap();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_push(&mut self, record: &[u8]) -> Result<()> {
+        self.try_reserve(record.len()).map(|room| room.fill(record))
+    }
+
+    /// Copies a record in, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"").unwrap(); // a record may be empty
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn push(&mut self, record: &[u8]) -> Result<()> {
+        self.reserve(record.len()).map(|room| room.fill(record))
+    }
+
+    /// Copies a record in, waiting for room at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`reserve_timeout`](Self::reserve_timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push_timeout(b"soon", Duration::from_secs(1)).unwrap();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn push_timeout(&mut self, record: &[u8], timeout: Duration) -> Result<()> {
+        self.reserve_timeout(record.len(), timeout).map(|room| room.fill(record))
+    }
+
+    /// Waits until the consumer has released everything.
+    ///
+    /// # Errors
+    /// [`ReserveError::Full`] when the time ran out, [`ReserveError::Closed`] and
+    /// [`ReserveError::PeerDied`] if something is left that nobody will take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// producer.push(b"x").unwrap();
+    /// assert!(producer.flush(Some(Duration::ZERO)).is_err());
+    /// consumer.pop().unwrap();
+    /// producer.flush(None).unwrap();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn flush(&mut self, timeout: Option<Duration>) -> Result<()> {
+        end::flush(self, |p| &mut p.end, timeout, |p| p.ring.tail()).map_err(ReserveError::from)
+    }
+
+    /// What the consumer is now.
+    ///
+    /// ```
+    /// use ringlane::{Peer, record::Queue};
+    /// assert_eq!(Queue::private(4096)?.producer()?.peer(), Peer::Vacant);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn peer(&self) -> Peer {
+        self.end.peer()
+    }
+
+    /// Waits until a living process holds the consuming end; false if the time ran out before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert!(!queue.producer()?.wait_peer(Some(Duration::ZERO)));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
+        end::wait_peer(self, |p| &mut p.end, timeout)
+    }
+
+    /// Chooses how this end waits.
+    ///
+    /// ```
+    /// use ringlane::{Wait, record::Queue};
+    /// Queue::private(4096)?.producer()?.set_wait(Wait::Park);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.end.set_wait(wait);
+    }
+
+    /// Closes the end. The same as dropping it.
+    ///
+    /// ```
+    /// ringlane::record::Queue::private(4096)?.producer()?.close();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn close(self) {}
+}
+
+/// Room in the ring for one record. Committing hands it to the consumer; dropping it gives it up.
+///
+/// ```
+/// use ringlane::{PopError, record::Queue};
+/// let queue = Queue::private(4096)?;
+/// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+/// drop(producer.reserve(10).unwrap());
+/// assert_eq!(consumer.try_pop().unwrap_err(), PopError::Empty);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "room that is dropped is given up"]
+pub struct Reserve<'a> {
+    producer: &'a mut Producer,
+    room: Room,
+}
+
+impl Reserve<'_> {
+    /// How many bytes there are.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert_eq!(queue.producer()?.reserve(10).unwrap().len(), 10);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn len(&self) -> usize {
+        self.room.len
+    }
+
+    /// Whether the record has no bytes.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert!(queue.producer()?.reserve(0).unwrap().is_empty());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.room.len == 0
+    }
+
+    /// Copies bytes in, `offset` bytes from the record's beginning. What is not written is whatever was
+    /// there before.
+    ///
+    /// # Panics
+    /// If they do not all fit.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// let mut room = producer.reserve(4).unwrap();
+    /// room.write_at(2, &[3, 4]);
+    /// room.write_at(0, &[1, 2]);
+    /// room.commit();
+    /// assert_eq!(queue.consumer()?.pop().unwrap(), [1, 2, 3, 4]);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
+        let fits = offset.checked_add(bytes.len()).is_some_and(|end| end <= self.room.len);
+        assert!(fits, "{} bytes at {offset} in a record of {}", bytes.len(), self.room.len);
+        self.producer.bytes.copy_in(self.room.offset + offset, bytes);
+    }
+
+    #[inline]
+    fn fill(self, record: &[u8]) {
+        self.producer.bytes.copy_in(self.room.offset, record);
+        self.commit();
+    }
+
+    /// The record's bytes, to be written in place. They hold whatever was there before.
+    ///
+    /// # Safety
+    /// Until the slice is gone, nobody else writes to these bytes: the process of the other end, and
+    /// every other process that may open the ring, keeps to this crate's rules.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// let mut room = producer.reserve(4).unwrap();
+    /// // SAFETY: the ring is private to this process.
+    /// unsafe { room.as_mut_slice() }.copy_from_slice(b"ping");
+    /// room.commit();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    #[inline]
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let len = self.room.len;
+        let at = self.producer.bytes.address(self.room.offset, len);
+        // SAFETY: `address` checked the range, the segment outlives the borrow of the producer, and the
+        // caller vouches that nobody else writes.
+        unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), len) }
+    }
+
+    /// Hands the record to the consumer.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.reserve(8).unwrap().commit();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn commit(self) {
+        let len = self.room.len;
+        self.commit_len(len);
+    }
+
+    /// Hands the first `len` bytes to the consumer as the record.
+    ///
+    /// # Panics
+    /// If `len` is more than was reserved.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// let mut room = producer.reserve(1000).unwrap(); // as much as it may become
+    /// room.write_at(0, b"short");
+    /// room.commit_len(5);
+    /// assert_eq!(queue.consumer()?.pop().unwrap(), b"short");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn commit_len(self, len: usize) {
+        assert!(len <= self.room.len, "commit of {len} bytes, {} reserved", self.room.len);
+        let Producer { end, ring, bytes } = self.producer;
+        ring.publish(self.room, len, end.own(), bytes);
+        end.notify();
+    }
+}

@@ -1,0 +1,29 @@
+//! Positions: who may touch which slot or byte now. Knows no value type, no system, no waiting.
+//!
+//! Invariants, for every ring here:
+//!
+//! * I1. A position only grows. The producer's is `tail`, the consumer's `head`; `tail - head` never
+//!   exceeds the capacity.
+//! * I2. Own positions are private memory. The copy in the segment is written, and read back only by a
+//!   successor; the peer's is read once per use and checked against I1 before it counts.
+//! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
+//!   the consumer never writes data.
+//! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
+//! * I5. A death leaves at most one step undone, and each step can be told from the words: `tail` in the
+//!   segment may be one publication behind, `head` one release.
+
+pub(crate) mod record;
+pub(crate) mod spsc;
+
+/// Why a claim gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// No room now.
+    Full,
+    /// The consumer's position breaks I1.
+    Corrupt,
+}
+
+/// What was published breaks the ring's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt;

@@ -1,0 +1,283 @@
+//! One producer, one consumer, records of any length; the header is in the data.
+//!
+//! A record is a header word and its bytes, both at multiples of the ring's alignment. The header is 0
+//! until the record is committed, and the producer clears the *next* header before it writes this one:
+//! stale payload can look like anything, so a consumer must never meet a word that nobody cleared.
+//!
+//! Where the data is mapped twice, records run over the end. Where it is not, the producer fills the
+//! end with padding, published together with the record that follows it.
+
+use super::{Claim, Corrupt};
+use crate::layout::{Bytes, Position};
+use crate::shm::Wrap;
+use crate::sync::Ordering;
+
+/// Set in every header that has been committed.
+const COMMITTED: u64 = 1;
+/// The rest of the ring up to its end holds nothing.
+const PADDING: u64 = 2;
+/// The length stands above the flags.
+const LENGTH_SHIFT: u32 = 8;
+
+/// How a ring's bytes are divided: the same numbers on both sides, none of them from the peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    capacity: usize,
+    align: usize,
+    wrap: Wrap,
+}
+
+/// What a header says.
+enum Header {
+    Record { len: usize },
+    Padding { len: usize },
+}
+
+impl Shape {
+    pub(crate) fn new(bytes: &Bytes, align: usize) -> Shape {
+        Shape { capacity: bytes.capacity(), align, wrap: bytes.wrap() }
+    }
+
+    /// The longest record. Half the ring, so that it fits wherever the padding falls.
+    pub(crate) fn max_len(&self) -> usize {
+        (self.capacity / 2).saturating_sub(2 * self.align) / self.align * self.align
+    }
+
+    /// A capacity that holds `count` records of `len` bytes at a time, if there is such a number.
+    pub(crate) fn capacity_for(count: usize, len: usize, align: usize) -> Option<usize> {
+        let len = len.checked_next_multiple_of(align)?;
+        let all = len.checked_add(align)?.checked_mul(count)?.checked_add(align)?;
+        let longest = len.checked_add(2 * align)?.checked_mul(2)?;
+        Some(all.max(longest))
+    }
+
+    /// Bytes that a record of `len` takes up, header and all.
+    fn footprint(&self, len: usize) -> usize {
+        self.align + len.next_multiple_of(self.align)
+    }
+
+    /// Reads a nonzero header word found at `offset`. Every number in it is checked here.
+    fn parse(&self, word: u64, offset: usize) -> Result<Header, Corrupt> {
+        let len = usize::try_from(word >> LENGTH_SHIFT).map_err(|_| Corrupt)?;
+        match word & ((1 << LENGTH_SHIFT) - 1) {
+            COMMITTED if len <= self.max_len() => {
+                let end = offset + self.footprint(len);
+                let fits = self.wrap == Wrap::Mirror || end <= self.capacity;
+                if fits { Ok(Header::Record { len }) } else { Err(Corrupt) }
+            }
+            flags if flags == COMMITTED | PADDING => {
+                let rest = self.capacity - offset;
+                let allowed = self.wrap == Wrap::Never && offset > 0 && len == rest;
+                if allowed { Ok(Header::Padding { len }) } else { Err(Corrupt) }
+            }
+            _ => Err(Corrupt),
+        }
+    }
+}
+
+/// A position in the ring's bytes, and where that is, without a division at each step.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    at: u64,
+    offset: usize,
+}
+
+impl Cursor {
+    fn new(at: u64, shape: &Shape) -> Result<Cursor, Corrupt> {
+        let offset = (at % shape.capacity as u64) as usize;
+        if offset.is_multiple_of(shape.align) { Ok(Cursor { at, offset }) } else { Err(Corrupt) }
+    }
+
+    /// The cursor `len` bytes on; `len` is at most the capacity.
+    #[inline(always)]
+    fn after(self, len: usize, shape: &Shape) -> Cursor {
+        let offset = self.offset + len;
+        let offset = if offset >= shape.capacity { offset - shape.capacity } else { offset };
+        Cursor { at: self.at.wrapping_add(len as u64), offset }
+    }
+}
+
+/// Room for a record: where its bytes go, and how many at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Where the record's bytes begin.
+    pub(crate) offset: usize,
+    /// How many there may be.
+    pub(crate) len: usize,
+    padding: usize,
+}
+
+/// The producer's side.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shape: Shape,
+    tail: Cursor,
+    /// The consumer's position, as far as known.
+    head: u64,
+    count: u64,
+}
+
+impl Writer {
+    /// Goes on where the segment says the last producer stopped.
+    pub(crate) fn resume(
+        shape: Shape,
+        own: &Position,
+        peer: &Position,
+        bytes: &Bytes,
+    ) -> Result<Self, Corrupt> {
+        let tail = Cursor::new(own.at.load(Ordering::Relaxed), &shape)?;
+        // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release.
+        let head = peer.at.load(Ordering::Acquire);
+        let count = own.count.load(Ordering::Relaxed);
+        let mut writer = Writer { shape, tail, head, count };
+        // A predecessor may have died between committing one record and moving its tail on.
+        let mut word = bytes.word(tail.offset).load(Ordering::Relaxed);
+        if word != 0
+            && let Header::Padding { len } = shape.parse(word, writer.tail.offset)?
+        {
+            writer.tail = writer.tail.after(len, &shape);
+            word = bytes.word(writer.tail.offset).load(Ordering::Relaxed);
+        }
+        if word != 0
+            && let Header::Record { len } = shape.parse(word, writer.tail.offset)?
+        {
+            writer.tail = writer.tail.after(shape.footprint(len), &shape);
+            writer.count = count.wrapping_add(1);
+        }
+        // Wrapping: the consumer may have taken the record whose commit the old tail does not show.
+        if writer.tail.at.wrapping_sub(head) > shape.capacity as u64 {
+            return Err(Corrupt);
+        }
+        writer.mirror(own);
+        Ok(writer)
+    }
+
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail.at
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Room for a record of up to `len` bytes, which is at most [`Shape::max_len`].
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, len: usize, peer: &Position) -> Result<Room, Claim> {
+        let footprint = self.shape.footprint(len);
+        let over = self.tail.offset + footprint > self.shape.capacity;
+        let padding = match self.shape.wrap {
+            Wrap::Never if over => self.shape.capacity - self.tail.offset,
+            _ => 0,
+        };
+        // The next header needs its place, too, to be cleared.
+        let need = (padding + footprint + self.shape.align) as u64;
+        let capacity = self.shape.capacity as u64;
+        if self.tail.at.wrapping_sub(self.head) + need > capacity {
+            // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release: the
+            // consumer has finished reading the bytes that we are about to write.
+            let head = peer.at.load(Ordering::Acquire);
+            let used = self.tail.at.wrapping_sub(head);
+            if used > capacity {
+                return Err(Claim::Corrupt);
+            }
+            self.head = head;
+            if used + need > capacity {
+                return Err(Claim::Full);
+            }
+        }
+        let start = if padding > 0 { 0 } else { self.tail.offset };
+        Ok(Room { offset: start + self.shape.align, len, padding })
+    }
+
+    /// Hands `len` bytes of the room to the consumer as one record. This is the commit.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self, room: Room, len: usize, own: &Position, bytes: &Bytes) {
+        debug_assert!(len <= room.len);
+        let start = self.tail.after(room.padding, &self.shape);
+        let next = start.after(self.shape.footprint(len), &self.shape);
+        bytes.clear(next.offset);
+        let header = (len as u64) << LENGTH_SHIFT | COMMITTED;
+        // ORDERING(record): Release. Pairs with ORDERING(record) in Reader::acquire: makes the bytes and
+        // the cleared next header visible.
+        bytes.word(start.offset).store(header, Ordering::Release);
+        if room.padding > 0 {
+            let header = (room.padding as u64) << LENGTH_SHIFT | COMMITTED | PADDING;
+            // ORDERING(record): Release. Pairs with ORDERING(record) in Reader::acquire: the record behind
+            // the padding is there before the padding is.
+            bytes.word(self.tail.offset).store(header, Ordering::Release);
+        }
+        self.tail = next;
+        self.count = self.count.wrapping_add(1);
+        self.mirror(own);
+    }
+
+    /// Relaxed: only a successor and onlookers read it, and resume makes up for one step.
+    #[inline(always)]
+    fn mirror(&self, own: &Position) {
+        own.at.store(self.tail.at, Ordering::Relaxed);
+        own.count.store(self.count, Ordering::Relaxed);
+    }
+}
+
+/// A committed record: where its bytes are, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Where the record's bytes begin.
+    pub(crate) offset: usize,
+    /// How many there are.
+    pub(crate) len: usize,
+    next: Cursor,
+}
+
+/// The consumer's side.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    shape: Shape,
+    head: Cursor,
+    count: u64,
+}
+
+impl Reader {
+    /// Goes on where the segment says the last consumer stopped.
+    pub(crate) fn resume(shape: Shape, own: &Position) -> Result<Self, Corrupt> {
+        let head = Cursor::new(own.at.load(Ordering::Relaxed), &shape)?;
+        Ok(Reader { shape, head, count: own.count.load(Ordering::Relaxed) })
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.head.at
+    }
+
+    /// The next record, if it has been committed.
+    #[inline(always)]
+    pub(crate) fn acquire(&self, bytes: &Bytes) -> Result<Option<Found>, Corrupt> {
+        let mut at = self.head;
+        // Twice at most: padding leads to offset 0, where no padding may begin.
+        loop {
+            // ORDERING(record): Acquire. Pairs with ORDERING(record) in Writer::publish.
+            let word = bytes.word(at.offset).load(Ordering::Acquire);
+            if word == 0 {
+                return Ok(None);
+            }
+            match self.shape.parse(word, at.offset)? {
+                Header::Padding { len } => at = at.after(len, &self.shape),
+                Header::Record { len } => {
+                    let offset = at.offset + self.shape.align;
+                    let next = at.after(self.shape.footprint(len), &self.shape);
+                    return Ok(Some(Found { offset, len, next }));
+                }
+            }
+        }
+    }
+
+    /// Gives the record's bytes back to the producer. This is the acknowledgement.
+    #[inline(always)]
+    pub(crate) fn release(&mut self, found: Found, own: &Position) {
+        self.head = found.next;
+        self.count = self.count.wrapping_add(1);
+        own.count.store(self.count, Ordering::Relaxed);
+        // ORDERING(record-head): Release. Pairs with ORDERING(record-head) in Writer::claim: our reads are
+        // complete before the bytes are written again.
+        own.at.store(self.head.at, Ordering::Release);
+    }
+}

@@ -1,0 +1,118 @@
+//! One producer, one consumer, slots of one size; the sequence word is in the slot.
+//!
+//! The slot of position `p` is published when its sequence word is `p + 1`. Index and value travel in
+//! one cache line, and a consumer that polls for its next value polls exactly that line. The head is
+//! read by the producer only when it has used up all the room it knows of.
+
+use super::{Claim, Corrupt};
+use crate::layout::{Position, Slots};
+use crate::sync::Ordering;
+
+/// The producer's side.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// The position to publish next.
+    tail: u64,
+    /// The position up to which there is room, as far as known: a head plus the capacity.
+    limit: u64,
+    capacity: u64,
+}
+
+impl Writer {
+    /// Goes on where the segment says the last producer stopped.
+    pub(crate) fn resume(own: &Position, peer: &Position, slots: &Slots) -> Result<Self, Corrupt> {
+        let capacity = slots.mask() + 1;
+        let mut tail = own.at.load(Ordering::Relaxed);
+        // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
+        let head = peer.at.load(Ordering::Acquire);
+        // A predecessor may have died between publishing and moving its tail on.
+        if slots.sequence(tail).load(Ordering::Relaxed) == tail.wrapping_add(1) {
+            tail = tail.wrapping_add(1);
+        }
+        if tail.wrapping_sub(head) > capacity {
+            return Err(Corrupt);
+        }
+        own.at.store(tail, Ordering::Relaxed);
+        Ok(Writer { tail, limit: head.wrapping_add(capacity), capacity })
+    }
+
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// The position to write to, if there is room.
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, peer: &Position) -> Result<u64, Claim> {
+        if self.tail == self.limit {
+            self.refresh(peer)?;
+        }
+        Ok(self.tail)
+    }
+
+    /// Looks how far the consumer is.
+    #[inline(never)]
+    fn refresh(&mut self, peer: &Position) -> Result<(), Claim> {
+        // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release: the consumer has
+        // finished reading the slots that we are about to write.
+        let head = peer.at.load(Ordering::Acquire);
+        let used = self.tail.wrapping_sub(head);
+        if used > self.capacity {
+            return Err(Claim::Corrupt);
+        }
+        self.limit = head.wrapping_add(self.capacity);
+        if used == self.capacity { Err(Claim::Full) } else { Ok(()) }
+    }
+
+    /// Hands the claimed slot to the consumer. This is the commit.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self, own: &Position, slots: &Slots) {
+        let next = self.tail.wrapping_add(1);
+        // ORDERING(slot): Release. Pairs with ORDERING(slot) in Reader::acquire: makes the value visible.
+        slots.sequence(self.tail).store(next, Ordering::Release);
+        self.tail = next;
+        // Relaxed: only a successor and onlookers read it, and resume makes up for one step.
+        own.at.store(next, Ordering::Relaxed);
+    }
+}
+
+/// The consumer's side.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// The position to take next.
+    head: u64,
+}
+
+impl Reader {
+    /// Goes on where the segment says the last consumer stopped.
+    pub(crate) fn resume(own: &Position, peer: &Position, slots: &Slots) -> Result<Self, Corrupt> {
+        let head = own.at.load(Ordering::Relaxed);
+        let tail = peer.at.load(Ordering::Relaxed);
+        // The tail may be one behind what is published and was taken.
+        let lead = tail.wrapping_add(1).wrapping_sub(head);
+        if lead > slots.mask() + 2 {
+            return Err(Corrupt);
+        }
+        Ok(Reader { head })
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The position to read, if it has been published.
+    #[inline(always)]
+    pub(crate) fn acquire(&self, slots: &Slots) -> Option<u64> {
+        // ORDERING(slot): Acquire. Pairs with ORDERING(slot) in Writer::publish.
+        let sequence = slots.sequence(self.head).load(Ordering::Acquire);
+        (sequence == self.head.wrapping_add(1)).then_some(self.head)
+    }
+
+    /// Gives the slot back to the producer. This is the acknowledgement.
+    #[inline(always)]
+    pub(crate) fn release(&mut self, own: &Position) {
+        self.head = self.head.wrapping_add(1);
+        // ORDERING(head): Release. Pairs with ORDERING(head) in Writer::refresh: our copy of the value is
+        // complete before the slot is written again.
+        own.at.store(self.head, Ordering::Release);
+    }
+}

@@ -1,0 +1,48 @@
+//! The one door to atomics: `std`'s, or loom's under `--cfg loom`.
+//!
+//! Nothing else in the crate names `std::sync::atomic` (clippy refuses it), so every ordering that
+//! ships is an ordering that the models in `loom-tests` explore.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(not(loom))]
+#[allow(clippy::disallowed_types, reason = "this is the door")]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// The cheap half of the asymmetric fence: orders nothing in the processor, only in the compiler.
+///
+/// It is sound only against a peer that runs [`crate::sys::heavy_fence`] between its store and its
+/// load. Loom has no asymmetric fences, so a model runs a full fence on both sides.
+#[inline(always)]
+pub(crate) fn light_fence() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+    #[cfg(not(loom))]
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
+/// One turn of a busy wait. Under loom it lets another thread run, or the model would never end.
+#[inline(always)]
+pub(crate) fn spin_hint() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+}
+
+/// Alignment that keeps two words out of each other's way: one line and its prefetched neighbour.
+///
+/// The size is part of the shared layout, so it is fixed here rather than taken from a crate that
+/// pads differently on each target.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Line<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Line<T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

@@ -1,0 +1,95 @@
+//! The two halves of the handshake.
+
+use crate::layout::Gate;
+use crate::sync::{Ordering, fence, light_fence};
+use crate::sys;
+use std::time::Duration;
+
+/// One end's memory of the handshake.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    /// Whether this process takes part in the heavy fence, and so may run without fences.
+    unfenced: bool,
+    /// The peer's sleep that we have already called into.
+    called: u32,
+}
+
+/// A sleep that has been announced and not yet begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Announced {
+    epoch: u32,
+    /// Whether the peer is certain to see it. If not, only a nap is safe.
+    certain: bool,
+}
+
+impl Bell {
+    pub(crate) fn new() -> Bell {
+        Bell { unfenced: sys::register_fence(), called: 0 }
+    }
+
+    /// Wakes the peer if it sleeps. To be called after each publication and each release.
+    #[inline(always)]
+    pub(crate) fn notify(&mut self, own: &Gate, peer: &Gate) {
+        if self.unfenced {
+            // ORDERING(sleep-fence): light half. Pairs with ORDERING(sleep-fence) in Bell::announce.
+            light_fence();
+        } else {
+            // ORDERING(sleep-fence): SeqCst fence. Pairs with ORDERING(sleep-fence) in Bell::announce.
+            fence(Ordering::SeqCst);
+        }
+        if peer.sleep.load(Ordering::Relaxed) & 1 == 1 {
+            self.call(own, peer);
+        }
+    }
+
+    #[cold]
+    fn call(&mut self, own: &Gate, peer: &Gate) {
+        // ORDERING(sleep): Acquire. Pairs with ORDERING(sleep) in Bell::announce: the sleeper has read our
+        // epoch before we bump it.
+        let sleep = peer.sleep.load(Ordering::Acquire);
+        if sleep & 1 == 1 && sleep != self.called {
+            self.called = sleep;
+            self.shout(own);
+        }
+    }
+
+    /// Wakes the peer whether or not it says that it sleeps: after opening and closing an end.
+    pub(crate) fn shout(&self, own: &Gate) {
+        let epoch = own.epoch.load(Ordering::Relaxed).wrapping_add(1);
+        // ORDERING(epoch): Release. Pairs with ORDERING(epoch) in Bell::announce: who sees the new epoch
+        // sees what it is bumped for.
+        own.epoch.store(epoch, Ordering::Release);
+        sys::wake(&own.epoch);
+    }
+
+    /// Says that this side is about to sleep. After this, and before [`sleep`](Self::sleep), the caller
+    /// looks once more at what it waits for; in any case it then calls [`withdraw`](Self::withdraw).
+    pub(crate) fn announce(&self, own: &Gate, peer: &Gate) -> Announced {
+        // ORDERING(epoch): Acquire. Pairs with ORDERING(epoch) in Bell::shout.
+        let epoch = peer.epoch.load(Ordering::Acquire);
+        let awake = own.sleep.load(Ordering::Relaxed) & !1;
+        // ORDERING(sleep): Release. Pairs with ORDERING(sleep) in Bell::call.
+        own.sleep.store(awake.wrapping_add(1), Ordering::Release);
+        // ORDERING(sleep-fence): SeqCst fence, then the heavy one. Pairs with ORDERING(sleep-fence) in
+        // Bell::notify: either the peer sees the odd word, or we see what it published before it looked.
+        // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Role::acquire: a peer that comes
+        // now either sees the odd word, or we see whether it runs without fences.
+        fence(Ordering::SeqCst);
+        let certain = peer.unfenced.load(Ordering::Relaxed) == 0 || sys::heavy_fence();
+        Announced { epoch, certain }
+    }
+
+    /// Sleeps until the peer calls, `most` has passed, or for no reason.
+    pub(crate) fn sleep(&self, announced: Announced, peer: &Gate, most: Duration) {
+        const NAP: Duration = Duration::from_millis(1);
+        let most = if announced.certain { most } else { most.min(NAP) };
+        sys::wait(&peer.epoch, announced.epoch, most);
+    }
+
+    /// Says that this side is awake.
+    pub(crate) fn withdraw(&self, own: &Gate) {
+        let sleep = own.sleep.load(Ordering::Relaxed);
+        // Relaxed: a peer that still sees the old word calls into a sleep that is over, to no harm.
+        own.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
+    }
+}

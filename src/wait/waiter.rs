@@ -1,0 +1,107 @@
+//! How long to look before sleeping, and for how long to sleep.
+
+use crate::sync::spin_hint;
+use std::time::{Duration, Instant};
+
+/// What an end does while it waits. Each end chooses for itself, at any time; the peer cannot tell.
+///
+/// ```
+/// use ringlane::{spsc, Wait};
+///
+/// let queue = spsc::Queue::<u64>::private(8)?;
+/// let mut consumer = queue.consumer()?;
+/// consumer.set_wait(Wait::Park);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Looks again and again, and never sleeps: the lowest latency, at the price of a whole core.
+    Spin,
+    /// Looks, and lets others run in between.
+    Yield,
+    /// Looks for about as long as a sleep and a wake-up would take, then sleeps.
+    #[default]
+    SpinThenPark,
+    /// Sleeps at once.
+    Park,
+}
+
+/// About what it costs to be put to sleep and woken.
+const SPIN_BUDGET: Duration = Duration::from_micros(20);
+
+/// Polls between two looks at the clock.
+const POLLS: u32 = 64;
+
+/// The first and the longest bound of a sleep. A peer's death wakes nobody, so this is how long it can go
+/// unnoticed: little at first, more for those who wait long anyway.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// One wait, from its first look to its end.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    strategy: Wait,
+    /// When to give up; never if `None`.
+    deadline: Option<Instant>,
+    polls: u32,
+    /// When to leave the spinning for a look at the peer or a sleep.
+    until: Option<Instant>,
+    bound: Duration,
+}
+
+impl Waiter {
+    /// A wait of at most `timeout`; one that is too long for a clock is for ever.
+    pub(crate) fn new(strategy: Wait, timeout: Option<Duration>) -> Waiter {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Waiter { strategy, deadline, polls: 0, until: None, bound: SHORTEST }
+    }
+
+    /// Whether to look again at once. If not, it is time to check the peer and perhaps to sleep.
+    #[inline]
+    pub(crate) fn spin(&mut self) -> bool {
+        match self.strategy {
+            Wait::Park => return false,
+            Wait::Yield => std::thread::yield_now(),
+            Wait::Spin | Wait::SpinThenPark => {
+                if cfg!(loom) {
+                    spin_hint();
+                }
+            }
+        }
+        self.polls = self.polls.wrapping_add(1);
+        !self.polls.is_multiple_of(POLLS) || self.within_budget()
+    }
+
+    #[cold]
+    fn within_budget(&mut self) -> bool {
+        let now = Instant::now();
+        let budget = if self.parks() { SPIN_BUDGET } else { SHORTEST };
+        let until = *self.until.get_or_insert(now + budget);
+        if now < until && self.deadline.is_none_or(|deadline| now < deadline) {
+            return true;
+        }
+        self.until = None;
+        false
+    }
+
+    /// Whether this wait ever sleeps.
+    pub(crate) fn parks(&self) -> bool {
+        matches!(self.strategy, Wait::SpinThenPark | Wait::Park)
+    }
+
+    /// Whether the time is up.
+    pub(crate) fn expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// How long the next sleep may last. After the first, there is no spinning any more.
+    pub(crate) fn next_bound(&mut self) -> Duration {
+        self.strategy = Wait::Park;
+        let bound = self.bound;
+        self.bound = (bound * 2).min(LONGEST);
+        match self.deadline {
+            Some(deadline) => bound.min(deadline.saturating_duration_since(Instant::now())),
+            None => bound,
+        }
+    }
+}
