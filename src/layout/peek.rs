@@ -81,8 +81,10 @@ impl Peek {
         if !Peek::is_ring(name)? {
             return Err(Error::new(ErrorKind::Corrupt, "is no ring, so it is left alone"));
         }
-        for side in [Side::Producer, Side::Consumer] {
-            if !force && !sys::try_lock(&handle, side.lock_byte())? {
+        let mut locks = Vec::new();
+        for side in [Side::Producer, Side::Consumer].into_iter().filter(|_| !force) {
+            locks.push(sys::try_lock(sys::reopen(&handle)?, side.lock_byte())?);
+            if locks.iter().any(Option::is_none) {
                 let holder = Peek::open(name).and_then(|peek| peek.part(side)).map(|part| part.pid);
                 let text = match holder {
                     Ok(pid) => format!("its {} end is held by process {pid}", side.as_str()),

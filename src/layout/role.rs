@@ -39,7 +39,7 @@ pub enum Peer {
 /// An end that this process holds, until dropped.
 #[derive(Debug)]
 pub(crate) struct Role {
-    lock: sys::Handle,
+    lock: sys::Lock,
     side: Side,
     /// A forked child has a copy of this, but not the end.
     owner: u32,
@@ -54,11 +54,11 @@ impl Role {
         };
         let gate = &segment.part(side).gate;
         let lock = sys::reopen(segment.memory().handle()).map_err(refuse)?;
-        if !sys::try_lock(&lock, side.lock_byte()).map_err(refuse)? {
+        let Some(lock) = sys::try_lock(lock, side.lock_byte()).map_err(refuse)? else {
             let pid = gate.pid.load(Ordering::Relaxed);
             let text = format!("process {pid} holds it and is alive");
             return Err(refuse(Error::new(ErrorKind::InUse, text)));
-        }
+        };
         // Whoever removes a ring holds its locks while doing so: having ours, we see it.
         if segment.memory().is_orphan().map_err(refuse)? {
             let text = "the ring was removed and no other process can find it";
@@ -85,7 +85,7 @@ impl Role {
         let side = self.side.other();
         // A failing query is no proof of death.
         peer_of(segment.part(side).gate.state.load(Ordering::Acquire), || {
-            let locked = sys::is_locked(&self.lock, side.lock_byte()).unwrap_or(true);
+            let locked = sys::is_locked_beside(&self.lock, side.lock_byte()).unwrap_or(true);
             // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close: a
             // holder that closed did so before it dropped its lock, and must not pass for dead.
             (locked, segment.part(side).gate.state.load(Ordering::Acquire))

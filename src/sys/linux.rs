@@ -262,9 +262,25 @@ fn lock_request(kind: libc::c_int, byte: u32) -> libc::flock {
     }
 }
 
-/// An open-file-description lock, see `fcntl_locking(2)`: the kernel drops it when the last copy of
-/// the handle is closed, which a process's end does after its last thread stopped running.
-pub(crate) fn try_lock(handle: &Handle, byte: u32) -> Result<bool> {
+/// A lock that this process holds until it is dropped, or the process ends.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Lock(Handle);
+
+/// Takes an open-file-description lock, see `fcntl_locking(2)`: the kernel drops it when the last copy
+/// of the handle is closed, which a process's end does after its last thread stopped running.
+#[cfg(not(loom))]
+pub(crate) fn try_lock(handle: Handle, byte: u32) -> Result<Option<Lock>> {
+    Ok(set_lock(&handle, byte)?.then_some(Lock(handle)))
+}
+
+/// Whether somebody else than this lock's holder has the lock of another byte.
+#[cfg(not(loom))]
+pub(crate) fn is_locked_beside(lock: &Lock, byte: u32) -> Result<bool> {
+    is_locked(&lock.0, byte)
+}
+
+pub(super) fn set_lock(handle: &Handle, byte: u32) -> Result<bool> {
     let request = lock_request(libc::F_WRLCK, byte);
     match nix::fcntl::fcntl(handle, FcntlArg::F_OFD_SETLK(&request)) {
         Ok(_) => Ok(true),
@@ -273,7 +289,7 @@ pub(crate) fn try_lock(handle: &Handle, byte: u32) -> Result<bool> {
     }
 }
 
-/// Whether somebody else than this handle holds the lock.
+/// Whether anybody has the lock.
 pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
     let mut request = lock_request(libc::F_WRLCK, byte);
     nix::fcntl::fcntl(handle, FcntlArg::F_OFD_GETLK(&mut request))

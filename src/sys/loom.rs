@@ -1,6 +1,8 @@
-//! Sleeping inside a loom model: one mutex and one condition variable stand for the kernel's
-//! futex queues, which also look at the word under a lock.
+//! Sleeping and locking inside a loom model: one mutex and one condition variable stand for the
+//! kernel's futex queues and its lock table, both of which are looked at under locks of its own.
 
+use super::linux::{Handle, is_locked, set_lock};
+use crate::error::Result;
 use crate::sync::{AtomicU32, Ordering, fence};
 use loom::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -32,4 +34,25 @@ pub(crate) fn register_fence() -> bool {
 pub(crate) fn heavy_fence() -> bool {
     fence(Ordering::SeqCst);
     true
+}
+
+/// A real lock, taken and dropped under the model's mutex: who sees it free sees what its holder did.
+#[derive(Debug)]
+pub(crate) struct Lock(Option<Handle>);
+
+pub(crate) fn try_lock(handle: Handle, byte: u32) -> Result<Option<Lock>> {
+    let _held = QUEUE.0.lock().expect("no model panics with the lock held");
+    Ok(set_lock(&handle, byte)?.then_some(Lock(Some(handle))))
+}
+
+pub(crate) fn is_locked_beside(lock: &Lock, byte: u32) -> Result<bool> {
+    let _held = QUEUE.0.lock().expect("no model panics with the lock held");
+    lock.0.as_ref().map_or(Ok(false), |handle| is_locked(handle, byte))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _held = QUEUE.0.lock().expect("no model panics with the lock held");
+        self.0 = None;
+    }
 }

@@ -17,7 +17,8 @@
 //! | `read_at(handle, offset, buffer)` | copies bytes out without mapping them |
 //! | `map(handle, ..)` / `map_twice(handle, ..)` / `unmap` | addresses for bytes |
 //! | `reopen(handle)` | an independent handle of the same object, to hold a lock with |
-//! | `try_lock(handle, byte)` / `is_locked(handle, byte)` | a lock that the kernel drops when its process ends |
+//! | `try_lock(handle, byte)` | a lock that the kernel drops when its process ends |
+//! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
 //! | `process_id` | a label for people; never evidence |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |
 //! | `register_fence` / `heavy_fence` | the two halves of the asymmetric fence; false where the kernel has none |
@@ -36,7 +37,9 @@ pub(crate) use linux::*;
 #[cfg(loom)]
 mod loom;
 #[cfg(loom)]
-pub(crate) use self::loom::{heavy_fence, register_fence, wait, wake};
+pub(crate) use self::loom::{
+    Lock, heavy_fence, is_locked_beside, register_fence, try_lock, wait, wake,
+};
 
 /// Which object a handle or a name means, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,112 @@
+//! Records: the commit, the next header, padding at the end of the ring.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::model;
+use ringlane::record::{Consumer, Producer, Queue};
+use ringlane::{PopError, Wait};
+
+/// A ring of 128 bytes, which a model's records wrap around soon.
+fn ends(start: u64) -> (Producer, Consumer) {
+    let mut options = Queue::options();
+    let queue = options.capacity(128).mirrored(false).start(start).private().unwrap();
+    assert_eq!(queue.capacity(), 128);
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    (producer, consumer)
+}
+
+#[test]
+fn a_record_is_whole_when_it_is_seen() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        let thread = thread::spawn(move || producer.try_push(&[7; 9]).unwrap());
+        match consumer.try_pop() {
+            Ok(record) => assert_eq!(record, [7; 9]),
+            Err(error) => assert_eq!(error, PopError::Empty),
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// Stale bytes of an earlier lap lie where the next header will be, and look like one.
+#[test]
+fn the_next_header_is_cleared_before_this_one_is_seen() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        // Five words that all look like the header of a committed record of one byte.
+        let forged: Vec<u8> = [0x0101_u64; 5].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        for _ in 0..2 {
+            producer.try_push(&forged).unwrap();
+            assert_eq!(consumer.try_pop().unwrap(), forged);
+        }
+        // The third begins at 96 and does not fit before 128: it goes to the front, over the first.
+        producer.try_push(&forged).unwrap();
+        assert_eq!(consumer.try_pop().unwrap(), forged);
+        let thread = thread::spawn(move || producer.try_push(b"x").map(|()| producer));
+        let popped = consumer.try_pop();
+        let _producer = thread.join().unwrap().unwrap();
+        match popped {
+            Ok(record) => assert_eq!(record, b"x"),
+            Err(error) => {
+                assert_eq!(error, PopError::Empty);
+                assert_eq!(consumer.try_pop().unwrap(), b"x");
+            }
+        }
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    });
+}
+
+#[test]
+fn padding_never_shows_without_its_record() {
+    model(|| {
+        // 16 bytes are left before the end; a record of 16 takes 24.
+        let (mut producer, mut consumer) = ends(112);
+        let thread = thread::spawn(move || producer.try_push(&[5; 16]).map(|()| producer));
+        let popped = consumer.try_pop();
+        let _producer = thread.join().unwrap().unwrap();
+        match popped {
+            Ok(record) => assert_eq!(record, [5; 16]),
+            Err(error) => {
+                assert_eq!(error, PopError::Empty);
+                assert_eq!(consumer.try_pop().unwrap(), [5; 16]);
+            }
+        }
+    });
+}
+
+#[test]
+fn bytes_are_not_written_before_they_were_read() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        producer.try_push(&[1; 40]).unwrap();
+        producer.try_push(&[2; 40]).unwrap();
+        let thread = thread::spawn(move || {
+            // Room only comes from the consumer's release of the first.
+            let _ = producer.try_push(&[3; 24]);
+            producer
+        });
+        assert_eq!(consumer.try_pop().unwrap(), [1; 40]);
+        assert_eq!(consumer.try_pop().unwrap(), [2; 40]);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_record_pushed_before_a_close_comes_before_it() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        let thread = thread::spawn(move || {
+            producer.try_push(b"last").unwrap();
+            producer.close();
+        });
+        let popped = consumer.try_pop();
+        assert!(popped == Ok(b"last".to_vec()) || popped == Err(PopError::Empty), "{popped:?}");
+        thread.join().unwrap();
+        if popped.is_err() {
+            assert_eq!(consumer.try_pop().unwrap(), b"last");
+        }
+        assert_eq!(consumer.try_pop(), Err(PopError::Closed));
+    });
+}

@@ -1,0 +1,169 @@
+//! Sleeping and waking: a wake-up that can be lost is a deadlock, which loom reports.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::model;
+use ringlane::spsc::{Consumer, Producer, Queue};
+use ringlane::{PopError, PushError, Wait};
+
+fn ends(capacity: usize) -> (Queue<u64>, Producer<u64>, Consumer<u64>) {
+    let queue = Queue::<u64>::private(capacity).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    (queue, producer, consumer)
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_a_value() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_each_of_two_values() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(2);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer.try_push(2).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        assert_eq!(consumer.pop(), Ok(2));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_producer_wakes_for_room() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(1);
+        producer.try_push(1).unwrap();
+        let thread = thread::spawn(move || {
+            assert_eq!(consumer.try_pop(), Ok(1));
+            consumer
+        });
+        producer.push(2).unwrap();
+        assert_eq!(thread.join().unwrap().try_pop(), Ok(2));
+    });
+}
+
+#[test]
+fn both_sleep_in_turn() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || {
+            producer.push(1).unwrap();
+            producer.push(2).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        assert_eq!(consumer.pop(), Ok(2));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_a_close() {
+    model(|| {
+        let (_queue, producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || producer.close());
+        assert_eq!(consumer.pop(), Err(PopError::Closed));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_consumer_takes_the_last_value_and_then_wakes_for_the_close() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer.close();
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        assert_eq!(consumer.pop(), Err(PopError::Closed));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_producer_wakes_for_a_close() {
+    model(|| {
+        let (_queue, mut producer, consumer) = ends(1);
+        producer.try_push(1).unwrap();
+        let thread = thread::spawn(move || consumer.close());
+        assert!(matches!(producer.push(2), Err(PushError::Closed(2))));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_flush_wakes_when_the_last_value_is_taken() {
+    model(|| {
+        let (_queue, mut producer, mut consumer) = ends(1);
+        producer.try_push(1).unwrap();
+        let thread = thread::spawn(move || {
+            assert_eq!(consumer.try_pop(), Ok(1));
+            consumer
+        });
+        producer.flush(None).unwrap();
+        thread.join().unwrap();
+    });
+}
+
+/// The old consumer was called for its first sleep; the new one's first sleep must not look like it.
+#[test]
+fn a_successor_sleeps_and_wakes_like_the_first() {
+    model(|| {
+        let (queue, mut producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            while producer.try_push(2).is_err_and(|e| e.is_full() || e == PushError::Closed(2)) {
+                thread::yield_now();
+            }
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        drop(consumer);
+        let mut successor = queue.consumer().unwrap();
+        successor.set_wait(Wait::Park);
+        assert_eq!(successor.pop(), Ok(2));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_a_peer_wakes_when_it_comes() {
+    model(|| {
+        let queue = Queue::<u64>::private(1).unwrap();
+        let mut producer = queue.producer().unwrap();
+        producer.set_wait(Wait::Park);
+        let thread = thread::spawn(move || queue.consumer().unwrap());
+        assert!(producer.wait_peer(None));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_that_comes_late_is_woken_all_the_same() {
+    model(|| {
+        let queue = Queue::<u64>::private(1).unwrap();
+        let mut producer = queue.producer().unwrap();
+        let thread = thread::spawn(move || {
+            let mut consumer = queue.consumer().unwrap();
+            consumer.set_wait(Wait::Park);
+            assert_eq!(consumer.pop(), Ok(1));
+        });
+        producer.try_push(1).unwrap();
+        thread.join().unwrap();
+    });
+}
