@@ -31,6 +31,27 @@ pub(crate) fn spin_hint() {
     std::hint::spin_loop();
 }
 
+/// Stands in a model for a word of payload, so that loom reports two accesses to it that nothing orders:
+/// the words themselves are atomics, of which loom knows no reordering of a read and a later write.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Watch(loom::cell::UnsafeCell<()>);
+
+#[cfg(loom)]
+impl Watch {
+    pub(crate) fn new() -> Watch {
+        Watch(loom::cell::UnsafeCell::new(()))
+    }
+
+    pub(crate) fn read(&self) {
+        self.0.with(|_| ());
+    }
+
+    pub(crate) fn write(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
 /// Alignment that keeps two words out of each other's way: one line and its prefetched neighbour.
 ///
 /// The size is part of the shared layout, so it is fixed here rather than taken from a crate that

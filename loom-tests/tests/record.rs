@@ -76,6 +76,48 @@ fn padding_never_shows_without_its_record() {
     });
 }
 
+/// The header at the front is one of an earlier lap until the padding leads there.
+#[test]
+fn padding_leads_to_its_record_and_to_no_older_one() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        for lap in 0..2 {
+            producer.try_push(&[lap; 48]).unwrap();
+            assert_eq!(consumer.try_pop().unwrap(), [lap; 48]);
+        }
+        // 16 bytes are left before the end.
+        let thread = thread::spawn(move || producer.try_push(&[5; 16]).map(|()| producer));
+        let popped = consumer.try_pop();
+        let _producer = thread.join().unwrap().unwrap();
+        match popped {
+            Ok(record) => assert_eq!(record, [5; 16]),
+            Err(error) => {
+                assert_eq!(error, PopError::Empty);
+                assert_eq!(consumer.try_pop().unwrap(), [5; 16]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_successor_does_not_write_before_the_bytes_were_read() {
+    model(|| {
+        let queue = Queue::options().capacity(128).mirrored(false).private().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        {
+            let mut producer = queue.producer().unwrap();
+            producer.try_push(&[1; 40]).unwrap();
+            producer.try_push(&[2; 40]).unwrap();
+        }
+        let thread = thread::spawn(move || {
+            let _ = queue.producer().unwrap().try_push(&[3; 24]);
+            queue
+        });
+        assert_eq!(consumer.try_pop().unwrap(), [1; 40]);
+        thread.join().unwrap();
+    });
+}
+
 #[test]
 fn bytes_are_not_written_before_they_were_read() {
     model(|| {

@@ -140,3 +140,18 @@ fn a_successor_consumes_where_the_last_one_stopped() {
         }
     });
 }
+
+#[test]
+fn a_successor_does_not_write_a_slot_before_it_was_read() {
+    model(|| {
+        let (queue, mut producer, mut consumer) = ends(1, 0);
+        producer.try_push(1).unwrap();
+        drop(producer);
+        let thread = thread::spawn(move || {
+            let _ = queue.producer().unwrap().try_push(2);
+            queue
+        });
+        assert_eq!(consumer.try_pop(), Ok(1));
+        thread.join().unwrap();
+    });
+}

@@ -28,7 +28,8 @@ pub(crate) fn is_alignment(bytes: usize) -> bool {
 /// The slots of an SPSC ring: `sequence word | value`.
 pub(crate) struct Slots {
     /// Keeps the words mapped.
-    _segment: Arc<Segment>,
+    #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
+    segment: Arc<Segment>,
     at: NonNull<AtomicU64>,
     mask: u64,
     /// Words from slot to slot.
@@ -49,7 +50,7 @@ impl Slots {
     pub(crate) fn of(segment: &Arc<Segment>) -> Slots {
         let header = segment.header();
         let slots = Slots {
-            _segment: Arc::clone(segment),
+            segment: Arc::clone(segment),
             at: segment.data(),
             mask: header.capacity - 1,
             stride: header.stride as usize / WORD,
@@ -88,6 +89,8 @@ impl Slots {
     /// Copies a value into the slot.
     #[inline(always)]
     pub(crate) fn store<T: Plain>(&self, position: u64, value: &T) {
+        #[cfg(loom)]
+        self.segment.watch((position & self.mask) as usize * self.stride).write();
         // SAFETY: a slot has `value_size` bytes for the value, rounded up to words.
         unsafe { plain::store(self.value::<T>(position), value) }
     }
@@ -95,6 +98,8 @@ impl Slots {
     /// Copies the value out of the slot.
     #[inline(always)]
     pub(crate) fn load<T: Plain>(&self, position: u64) -> T {
+        #[cfg(loom)]
+        self.segment.watch((position & self.mask) as usize * self.stride).read();
         // SAFETY: a slot has `value_size` bytes for the value, rounded up to words.
         unsafe { plain::load(self.value::<T>(position)) }
     }
@@ -109,7 +114,8 @@ impl fmt::Debug for Slots {
 /// The bytes of a record ring, by offset.
 pub(crate) struct Bytes {
     /// Keeps the words mapped.
-    _segment: Arc<Segment>,
+    #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
+    segment: Arc<Segment>,
     at: NonNull<AtomicU64>,
     /// Bytes of the ring.
     capacity: usize,
@@ -126,7 +132,7 @@ impl Bytes {
         let capacity = segment.header().capacity as usize;
         let wrap = segment.header().wrap();
         let reach = if wrap == Wrap::Mirror { 2 * capacity } else { capacity };
-        Bytes { _segment: Arc::clone(segment), at: segment.data(), capacity, reach, wrap }
+        Bytes { segment: Arc::clone(segment), at: segment.data(), capacity, reach, wrap }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -174,6 +180,7 @@ impl Bytes {
             let mut bytes = word.load(Ordering::Relaxed).to_ne_bytes();
             bytes[shift] = from[index];
             word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+            self.segment.watch((offset + index) / WORD).write();
         });
     }
 
@@ -189,6 +196,7 @@ impl Bytes {
         #[cfg(loom)]
         self.each_byte(offset, to.len(), |index, word, shift| {
             to[index] = word.load(Ordering::Relaxed).to_ne_bytes()[shift];
+            self.segment.watch((offset + index) / WORD).read();
         });
     }
 

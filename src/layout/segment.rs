@@ -49,6 +49,9 @@ struct Words {
     _mapping: crate::shm::Mapping,
     #[cfg(loom)]
     _heap: (Box<[Part; 2]>, Box<[AtomicU64]>),
+    /// One for each word of the data.
+    #[cfg(loom)]
+    watches: Box<[crate::sync::Watch]>,
 }
 
 impl Segment {
@@ -124,6 +127,11 @@ impl Segment {
         // SAFETY: it points into the mapping or heap that `self` holds, where a `Part` was written
         // before the segment could be seen; all of its fields are atomics.
         unsafe { part.as_ref() }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn watch(&self, word: usize) -> &crate::sync::Watch {
+        &self.words.watches[word]
     }
 
     pub(super) fn data(&self) -> NonNull<AtomicU64> {
@@ -214,6 +222,7 @@ impl Words {
             consumer: NonNull::from(&parts[1]),
             data: NonNull::from(&data[0]),
             _heap: (parts, data),
+            watches: (0..header.data_len / 8).map(|_| crate::sync::Watch::new()).collect(),
         })
     }
 }
