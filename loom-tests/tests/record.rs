@@ -110,10 +110,12 @@ fn a_successor_does_not_write_before_the_bytes_were_read() {
             producer.try_push(&[2; 40]).unwrap();
         }
         let thread = thread::spawn(move || {
-            let _ = queue.producer().unwrap().try_push(&[3; 24]);
+            // It goes to the front, over the first.
+            let _ = queue.producer().unwrap().try_push(&[3; 40]);
             queue
         });
         assert_eq!(consumer.try_pop().unwrap(), [1; 40]);
+        assert_eq!(consumer.try_pop().unwrap(), [2; 40]);
         thread.join().unwrap();
     });
 }
@@ -125,8 +127,8 @@ fn bytes_are_not_written_before_they_were_read() {
         producer.try_push(&[1; 40]).unwrap();
         producer.try_push(&[2; 40]).unwrap();
         let thread = thread::spawn(move || {
-            // Room only comes from the consumer's release of the first.
-            let _ = producer.try_push(&[3; 24]);
+            // It goes to the front, over the first; room only comes from the consumer's releases.
+            let _ = producer.try_push(&[3; 40]);
             producer
         });
         assert_eq!(consumer.try_pop().unwrap(), [1; 40]);
