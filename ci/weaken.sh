@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Weakens one ordering at a time, in a copy of the tree, and prints which models notice: each must be
+# Weakens one ordering at a time, in a copy of the last commit, and prints which models notice: each must be
 # missed by some model, or it is stronger than it need be. Takes about half a minute a site.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-git ls-files -z | xargs -0 cp --parents -t "$copy" 2>/dev/null || true
+git archive HEAD | tar -x -C "$copy"
 export RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$copy/target}
 cd "$copy"
+cargo test -q -p loom-tests --release >/dev/null # as it is, every model passes
 missed=0
 while IFS=: read -r file line text; do
     cp "$file" "$copy/original"
