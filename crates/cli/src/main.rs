@@ -1,1 +1,85 @@
-fn main() {}
+//! The program `ringlane`: pass data through named rings, look at them, remove them.
+
+mod demo;
+mod output;
+mod rings;
+mod transfer;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use output::Outcome;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "ringlane",
+    version,
+    about = "Rings in named shared memory: measure them, send through them, look at them",
+    after_help = "Example:\n  ringlane recv letters > copy.txt &\n  ringlane send letters < letters.txt"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Send(transfer::SendArgs),
+    Recv(transfer::RecvArgs),
+    Ls(rings::LsArgs),
+    Stat(rings::StatArgs),
+    Rm(rings::RmArgs),
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::sentence(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Send(args) => transfer::send(&args),
+        Command::Recv(args) => transfer::recv(&args),
+        Command::Ls(args) => rings::ls(&args),
+        Command::Stat(args) => rings::stat(&args),
+        Command::Rm(args) => rings::rm(&args),
+        Command::DemoWorker(args) => demo::work(&args),
+    }
+}
+
+/// Shows help, or says in one sentence what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away has seen enough.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::sentence("no command was given, see `ringlane --help`");
+        }
+        _ => {
+            // The first paragraph says what is wrong, the others how to call the program.
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or(&text);
+            let words: Vec<&str> = first.split_whitespace().collect();
+            let words = words.join(" ");
+            let fault = words.strip_prefix("error: ").unwrap_or(&words);
+            output::sentence(&format!("{fault}, see --help"));
+        }
+    }
+    ExitCode::from(2)
+}

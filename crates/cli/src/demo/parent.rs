@@ -1,0 +1,251 @@
+//! The demo's first process: makes the memory, starts the other two, and tells how it went.
+
+use super::lane::Bare;
+use super::report::Report;
+use super::{Args, Plan, Role, cpus};
+use crate::output::{Failure, Outcome};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::sys::signal::{SigSet, Signal};
+use ringlane::{Name, SharedMemory, record};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Runs the whole demo.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let cpus = cpus::pair();
+    let plan = Plan { frames: args.frames.get(), size: args.size, yields: cpus.is_none() };
+    let bar = progress_bar(args, &plan);
+    let result = pass_frames(args, &plan, cpus, &bar);
+    bar.finish_and_clear();
+    let report = Report::new(&plan, cpus, &result?)?;
+    if args.json { report.print_json() } else { report.print() }
+}
+
+fn pass_frames(
+    args: &Args,
+    plan: &Plan,
+    cpus: Option<(usize, usize)>,
+    bar: &ProgressBar,
+) -> Outcome<Value> {
+    let memory = Memory::make(plan)?;
+    let mut children = Children::start(args, &memory, cpus, !bar.is_hidden())?;
+    children.wait_ready()?;
+    // Both have all they need: from here on no death of anybody leaves a name behind.
+    drop(memory);
+    children.wait_done(bar)
+}
+
+fn progress_bar(args: &Args, plan: &Plan) -> ProgressBar {
+    if args.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let frames = plan.schedule().map(|round| round.frames).sum();
+    let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The ring and the bare memory, by name while this lives.
+struct Memory {
+    ring: Name,
+    bare: Name,
+    /// Never read: dropping them removes the names.
+    _owned: (record::Queue, SharedMemory),
+    /// Dropped last: until then a signal that would end this process waits.
+    _quiet: Quiet,
+}
+
+impl Memory {
+    fn make(plan: &Plan) -> Outcome<Memory> {
+        let too_large = || Failure::new(format!("frames of {} are too large", plan.size));
+        let quiet = Quiet::begin()?;
+        let id = std::process::id();
+        let ring = Name::new(&format!("ringlane-demo-{id}"))?;
+        let bare = Name::new(&format!("ringlane-demo-{id}-bare"))?;
+        let len = plan.record_len();
+        let queue = record::Queue::options().align(64).holding(2, len).create(&ring)?;
+        let size = Bare::size(len).ok_or_else(too_large)?;
+        let memory = SharedMemory::create(&bare, size)?;
+        Ok(Memory { ring, bare, _owned: (queue, memory), _quiet: quiet })
+    }
+}
+
+/// Holds back the signals that people end programs with.
+struct Quiet(SigSet);
+
+impl Quiet {
+    fn begin() -> Outcome<Quiet> {
+        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
+            .into_iter()
+            .collect();
+        let blocked = set.thread_block();
+        blocked.map_err(|e| Failure::new(format!("hold back signals: {}", e.desc())))?;
+        Ok(Quiet(set))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // Of a set that could be blocked this cannot fail.
+        let _ = self.0.thread_unblock();
+    }
+}
+
+/// What comes from a child.
+enum Event {
+    Said(Role, Value),
+    /// Its output ended, and so did it, or it is about to.
+    Ended(Role),
+}
+
+/// Both processes. Dropping this ends them.
+struct Children {
+    processes: Vec<(Role, Child)>,
+    events: Receiver<Event>,
+}
+
+/// A child that reports a failure may only be the first to notice the other's death, which the system
+/// tells us about within this time.
+const GRACE: Duration = Duration::from_millis(300);
+
+impl Children {
+    fn start(
+        args: &Args,
+        memory: &Memory,
+        cpus: Option<(usize, usize)>,
+        progress: bool,
+    ) -> Outcome<Children> {
+        let (sender, events) = channel();
+        let mut children = Children { processes: Vec::new(), events };
+        for role in Role::BOTH {
+            let cpu = cpus.map(|(first, second)| match role {
+                Role::Producer => first,
+                Role::Consumer => second,
+            });
+            let mut child = command(args, memory, role, cpu, progress)
+                .spawn()
+                .map_err(|e| Failure::io(format_args!("start the {}", role.as_str()), &e))?;
+            let stdout = child.stdout.take();
+            children.processes.push((role, child));
+            let sender = sender.clone();
+            std::thread::Builder::new()
+                .spawn(move || listen(role, stdout, &sender))
+                .map_err(|e| Failure::io("start a thread", &e))?;
+        }
+        Ok(children)
+    }
+
+    fn wait_ready(&mut self) -> Outcome {
+        self.wait_each("ready", |_, _| ()).map(|_| ())
+    }
+
+    /// Waits for the end of both, and gives the consumer's result.
+    fn wait_done(&mut self, bar: &ProgressBar) -> Outcome<Value> {
+        let mut result = Value::Null;
+        self.wait_each("done", |role, said| {
+            if let Some(frames) = said.get("progress").and_then(Value::as_u64) {
+                bar.set_position(frames);
+            } else if role == Role::Consumer
+                && let Some(done) = said.get("done")
+            {
+                result = done.clone();
+            }
+        })?;
+        Ok(result)
+    }
+
+    /// Waits until both have said `word`.
+    fn wait_each(&mut self, word: &str, mut other: impl FnMut(Role, &Value)) -> Outcome {
+        let mut missing = Role::BOTH.to_vec();
+        while !missing.is_empty() {
+            let Ok(event) = self.events.recv() else {
+                return Err(self.judge("both processes ended early".into()));
+            };
+            match event {
+                Event::Said(role, said) => {
+                    if let Some(error) = said.get("error") {
+                        let text = error.as_str().unwrap_or("failed");
+                        return Err(self.judge(format!("the {}: {text}", role.as_str())));
+                    }
+                    if said.get(word).is_some() {
+                        missing.retain(|missing| *missing != role);
+                    }
+                    other(role, &said);
+                }
+                Event::Ended(role) if missing.contains(&role) => {
+                    let text = format!("the {} process ended early", role.as_str());
+                    return Err(self.judge(text));
+                }
+                Event::Ended(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what to report: a death explains everything else, so it comes first.
+    fn judge(&mut self, otherwise: String) -> Failure {
+        let since = Instant::now();
+        loop {
+            for (role, child) in &mut self.processes {
+                if let Ok(Some(status)) = child.try_wait()
+                    && !status.success()
+                {
+                    return Failure::new(format!("the {} process died: {status}", role.as_str()));
+                }
+            }
+            if since.elapsed() > GRACE {
+                return Failure::new(otherwise);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.processes {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn command(
+    args: &Args,
+    memory: &Memory,
+    role: Role,
+    cpu: Option<usize>,
+    progress: bool,
+) -> Command {
+    // This very program, even if its file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("ringlane").arg("demo-worker").args(["--role", role.as_str()]);
+    command.args(["--ring", memory.ring.as_str(), "--bare", memory.bare.as_str()]);
+    command.args(["--frames", &args.frames.to_string(), "--size", &args.size.to_string()]);
+    command.args(["--parent", &std::process::id().to_string()]);
+    if let Some(cpu) = cpu {
+        command.args(["--cpu", &cpu.to_string()]);
+    }
+    if progress {
+        command.arg("--progress");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// Passes on what a child says.
+fn listen(role: Role, stdout: Option<impl std::io::Read>, events: &Sender<Event>) {
+    if let Some(stdout) = stdout {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let said = serde_json::from_str(&line).unwrap_or(Value::Null);
+            // Nobody listens any more when the demo has failed.
+            let _ = events.send(Event::Said(role, said));
+        }
+    }
+    let _ = events.send(Event::Ended(role));
+}
