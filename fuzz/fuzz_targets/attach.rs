@@ -1,0 +1,66 @@
+//! Any bytes under a name: opening them is an error, or gives a ring whose every operation ends.
+//!
+//! The input's first byte says whether the bytes are laid over a valid ring, which gets further.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringlane::{Lifetime, Name, inspect, record, spsc};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+fuzz_target!(|input: &[u8]| {
+    let name = Name::new(&format!("ringlane-fuzz-attach-{}", std::process::id())).unwrap();
+    let path = format!("/dev/shm/{name}");
+    let (how, bytes) = input.split_first().unwrap_or((&0, &[]));
+    match how % 4 {
+        0 => std::fs::write(&path, bytes).unwrap(),
+        kind => {
+            if kind == 1 {
+                let mut options = spsc::Queue::<u64>::options();
+                options.capacity(64).lifetime(Lifetime::Persistent).create(&name).unwrap();
+            } else {
+                let mut options = record::Queue::options();
+                options.capacity(4096).mirrored(kind == 2).lifetime(Lifetime::Persistent);
+                options.create(&name).unwrap();
+            }
+            // Pairs of an offset, scaled, and a byte: headers and positions are within reach.
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            for patch in bytes.chunks_exact(3) {
+                let at = u64::from(u16::from_ne_bytes([patch[0], patch[1]])) % 12_288;
+                file.write_all_at(&patch[2..], at).unwrap();
+            }
+        }
+    }
+    let _ = inspect::report(&name);
+    let soon = Duration::from_micros(1);
+    if let Ok(queue) = spsc::Queue::<u64>::open(&name) {
+        if let Ok(mut producer) = queue.producer() {
+            for n in 0..70 {
+                let _ = producer.try_push(n);
+            }
+            let _ = (producer.vacant(), producer.push_timeout(0, soon), producer.flush(Some(soon)));
+        }
+        if let Ok(mut consumer) = queue.consumer() {
+            for _ in 0..70 {
+                let _ = consumer.try_pop();
+            }
+            let _ = (consumer.available(), consumer.pop_timeout(soon));
+        }
+    }
+    if let Ok(queue) = record::Queue::open(&name) {
+        if let Ok(mut producer) = queue.producer() {
+            for len in [0, 1, 100, queue.max_len()] {
+                let _ = producer.try_push(&vec![7; len]);
+            }
+            let _ = producer.flush(Some(soon));
+        }
+        if let Ok(mut consumer) = queue.consumer() {
+            for _ in 0..10 {
+                let _ = consumer.try_pop();
+            }
+            let _ = (consumer.available(), consumer.read_timeout(soon).map(|record| record.len()));
+        }
+    }
+    let _ = inspect::remove(&name, false);
+    let _ = std::fs::remove_file(&path);
+});

@@ -1,0 +1,130 @@
+//! Rings in use whose shared words are rewritten between operations: every call ends, and none panics,
+//! reads outside or takes more than the ring holds.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use ringlane::{Name, SharedMemory, record, spsc};
+use std::time::Duration;
+
+#[derive(Arbitrary, Debug)]
+enum Step {
+    Write { word: u16, value: Value },
+    Push(u16),
+    Pop,
+    Commit { reserve: u16, commit: u16 },
+    Peek,
+    NewProducer,
+    NewConsumer,
+    Wait,
+}
+
+/// Numbers that a fuzzer would take long to find.
+#[derive(Arbitrary, Debug)]
+enum Value {
+    Any(u64),
+    Near { shift: u8, less: i8 },
+    Header { len: u16, flags: u8 },
+}
+
+impl Value {
+    fn number(&self) -> u64 {
+        match *self {
+            Value::Any(n) => n,
+            Value::Near { shift, less } => {
+                1_u64.rotate_left(u32::from(shift)).wrapping_add_signed(i64::from(less))
+            }
+            Value::Header { len, flags } => u64::from(len) << 8 | u64::from(flags),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    kind: u8,
+    steps: Vec<Step>,
+}
+
+fuzz_target!(|input: Input| {
+    let name = Name::new(&format!("ringlane-fuzz-rewrite-{}", std::process::id())).unwrap();
+    let soon = Duration::from_micros(1);
+    if input.kind % 3 == 0 {
+        let queue = spsc::Queue::<u64>::options().capacity(16).create(&name).unwrap();
+        let words = SharedMemory::open(&name).unwrap().map().unwrap();
+        let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
+        for step in &input.steps {
+            match step {
+                Step::Write { word, value } => {
+                    let at = 1024 + usize::from(*word) % ((words.len() - 1024) / 8) * 8;
+                    words.write_at(at, &value.number().to_ne_bytes()).unwrap();
+                }
+                Step::Push(n) => {
+                    producer.as_mut().map(|p| p.try_push(u64::from(*n)));
+                }
+                Step::Pop | Step::Peek => {
+                    consumer.as_mut().map(|c| (c.try_pop(), c.available()));
+                }
+                Step::NewProducer => {
+                    drop(producer.take());
+                    producer = queue.producer().ok();
+                }
+                Step::NewConsumer => {
+                    drop(consumer.take());
+                    consumer = queue.consumer().ok();
+                }
+                Step::Wait => {
+                    consumer.as_mut().map(|c| c.pop_timeout(soon));
+                    producer.as_mut().map(|p| (p.flush(Some(soon)), p.vacant(), p.peer()));
+                }
+                Step::Commit { .. } => {}
+            }
+        }
+        return;
+    }
+    let mirrored = input.kind % 3 == 1;
+    let queue = record::Queue::options().capacity(4096).mirrored(mirrored).create(&name).unwrap();
+    let words = SharedMemory::open(&name).unwrap().map().unwrap();
+    let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
+    for step in &input.steps {
+        match step {
+            Step::Write { word, value } => {
+                let at = 1024 + usize::from(*word) % ((words.len() - 1024) / 8) * 8;
+                words.write_at(at, &value.number().to_ne_bytes()).unwrap();
+            }
+            Step::Push(len) => {
+                producer.as_mut().map(|p| p.try_push(&vec![1; usize::from(*len)]));
+            }
+            Step::Commit { reserve, commit } => {
+                if let Some(Ok(mut room)) =
+                    producer.as_mut().map(|p| p.try_reserve(usize::from(*reserve)))
+                {
+                    let len = usize::from(*commit).min(room.len());
+                    room.write_at(0, &vec![2; len]);
+                    room.commit_len(len);
+                }
+            }
+            Step::Pop => {
+                if let Some(Ok(record)) = consumer.as_mut().map(|c| c.try_pop()) {
+                    assert!(record.len() <= queue.max_len());
+                }
+            }
+            Step::Peek => {
+                if let Some(Ok(record)) = consumer.as_mut().map(|c| c.try_read()) {
+                    assert!(record.to_vec().len() <= queue.max_len());
+                }
+            }
+            Step::NewProducer => {
+                drop(producer.take());
+                producer = queue.producer().ok();
+            }
+            Step::NewConsumer => {
+                drop(consumer.take());
+                consumer = queue.consumer().ok();
+            }
+            Step::Wait => {
+                consumer.as_mut().map(|c| c.read_timeout(soon).map(|record| record.len()));
+                producer.as_mut().map(|p| (p.flush(Some(soon)), p.peer()));
+            }
+        }
+    }
+});
