@@ -1,0 +1,283 @@
+//! Two real processes: waiting, dying, stopping, taking over, forking.
+//!
+//! The test program runs itself again as the peer: a test calls `peer(..)`, which starts this binary
+//! with the name of a part to play in its environment.
+#![allow(unsafe_code, reason = "forks")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use ringlane::{Lifetime, Name, Peer, PopError, PushError, Wait, inspect, record, spsc};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+const PART: &str = "RINGLANE_TEST_PART";
+const NAME: &str = "RINGLANE_TEST_NAME";
+
+fn name(test: &str) -> Name {
+    Name::new(&format!("ringlane-test-{}-{test}", std::process::id())).unwrap()
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let watchdog = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < watchdog, "waited a minute for: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A second process, killed if the test ends before it does.
+struct Second(Child);
+
+impl Second {
+    fn start(part: &str, name: &Name) -> Second {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "second_process", "--nocapture"]);
+        Second(command.env(PART, part).env(NAME, name.as_str()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id() as i32)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn done(mut self) -> ExitStatus {
+        let mut status = None;
+        until("the second process ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the second process comes in. As a test of its own it does nothing.
+#[test]
+fn second_process() {
+    let (Ok(part), Ok(name)) = (std::env::var(PART), std::env::var(NAME)) else { return };
+    let name = Name::new(&name).unwrap();
+    match part.as_str() {
+        "echo asleep" => {
+            let (mut consumer, mut producer) = echo_ends(&name, 0);
+            while let Ok(value) = consumer.pop() {
+                producer.push(value).unwrap();
+            }
+        }
+        "produce for ever" => {
+            let mut producer = spsc::Queue::<u64>::open(&name).unwrap().producer().unwrap();
+            for n in 0.. {
+                if producer.push(n).is_err() {
+                    return;
+                }
+            }
+        }
+        "produce three and hang" => {
+            let mut producer = spsc::Queue::<u64>::open(&name).unwrap().producer().unwrap();
+            for n in 0..3 {
+                producer.push(n).unwrap();
+            }
+            loop {
+                std::thread::park();
+            }
+        }
+        "consume three and hang" => {
+            let mut consumer = spsc::Queue::<u64>::open(&name).unwrap().consumer().unwrap();
+            for n in 0..3 {
+                assert_eq!(consumer.pop(), Ok(n));
+            }
+            loop {
+                std::thread::park();
+            }
+        }
+        "read one and hang" => {
+            let mut consumer = record::Queue::open(&name).unwrap().consumer().unwrap();
+            consumer.read().unwrap().release();
+            let record = consumer.read().unwrap();
+            assert_eq!(record.to_vec(), [1; 1000]);
+            println!("read");
+            loop {
+                std::thread::park();
+            }
+        }
+        other => panic!("no such part: {other}"),
+    }
+}
+
+fn echo_ends(name: &Name, first: usize) -> (spsc::Consumer<u64>, spsc::Producer<u64>) {
+    let names = ["to", "back"].map(|way| Name::new(&format!("{name}-{way}")).unwrap());
+    let queues = names.map(|name| spsc::Queue::<u64>::open(&name).unwrap());
+    let mut consumer = queues[first].consumer().unwrap();
+    let mut producer = queues[1 - first].producer().unwrap();
+    consumer.set_wait(Wait::Park);
+    producer.set_wait(Wait::Park);
+    (consumer, producer)
+}
+
+#[test]
+fn two_processes_that_sleep_in_turn_lose_no_wake_up() {
+    let name = name("asleep");
+    let create = |way| {
+        let name = Name::new(&format!("{name}-{way}")).unwrap();
+        spsc::Queue::<u64>::create(&name, 4).unwrap()
+    };
+    let (_to, _back) = (create("to"), create("back"));
+    let second = Second::start("echo asleep", &name);
+    let (mut consumer, mut producer) = echo_ends(&name, 1);
+    for n in 0..20_000 {
+        producer.push(n).unwrap();
+        assert_eq!(consumer.pop(), Ok(n));
+    }
+    drop(producer);
+    assert!(second.done().success());
+    assert_eq!(consumer.pop(), Err(PopError::Closed));
+}
+
+#[test]
+fn a_killed_producer_is_noticed_after_all_it_pushed_and_replaced() {
+    let name = name("dead-producer");
+    let queue = spsc::Queue::<u64>::create(&name, 64).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    for wait in [Wait::Spin, Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+        consumer.set_wait(wait);
+        let second = Second::start("produce three and hang", &name);
+        for n in 0..3 {
+            // Until it has come, its dead predecessor is all that is there.
+            until("a value", || match consumer.pop() {
+                Ok(value) => value == n,
+                Err(PopError::PeerDied) => false,
+                Err(error) => panic!("{error}"),
+            });
+        }
+        assert_eq!(consumer.pop_timeout(Duration::from_millis(5)), Err(PopError::Empty));
+        assert_eq!(consumer.peer(), Peer::Alive);
+        second.kill();
+        assert_eq!(consumer.pop(), Err(PopError::PeerDied));
+        assert_eq!(consumer.peer(), Peer::Died);
+        assert_eq!(inspect::report(&name).unwrap().producer.holder, Peer::Died);
+    }
+    let mut producer = queue.producer().unwrap();
+    producer.push(9).unwrap();
+    assert_eq!(consumer.pop(), Ok(9));
+}
+
+#[test]
+fn a_killed_consumer_is_noticed_by_a_waiting_producer_and_replaced() {
+    let name = name("dead-consumer");
+    let queue = spsc::Queue::<u64>::create(&name, 4).unwrap();
+    let mut producer = queue.producer().unwrap();
+    let second = Second::start("consume three and hang", &name);
+    for n in 0..7 {
+        producer.push(n).unwrap();
+    }
+    assert_eq!(producer.push_timeout(7, Duration::from_millis(5)), Err(PushError::Full(7)));
+    second.kill();
+    assert_eq!(producer.push(7), Err(PushError::PeerDied(7)));
+    assert_eq!(producer.flush(None), Err(PushError::PeerDied(())));
+    let mut consumer = queue.consumer().unwrap();
+    assert_eq!(consumer.pop(), Ok(3));
+    producer.push(7).unwrap();
+    assert!((4..8).all(|n| consumer.pop() == Ok(n)));
+}
+
+#[test]
+fn a_record_that_was_read_and_not_released_comes_again() {
+    let name = name("unreleased");
+    let queue = record::Queue::create(&name, 1 << 14).unwrap();
+    let mut producer = queue.producer().unwrap();
+    for n in 0..3 {
+        producer.push(&[n; 1000]).unwrap();
+    }
+    let second = Second::start("read one and hang", &name);
+    until("the first record is released", || inspect::report(&name).unwrap().popped == 1);
+    second.kill();
+    let mut consumer = queue.consumer().unwrap();
+    assert_eq!(consumer.pop().unwrap(), [1; 1000]);
+    assert_eq!(consumer.pop().unwrap(), [2; 1000]);
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+}
+
+#[test]
+fn a_stopped_process_is_not_a_dead_one() {
+    let name = name("stopped");
+    let queue = spsc::Queue::<u64>::create(&name, 64).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    let second = Second::start("produce for ever", &name);
+    assert_eq!(consumer.pop(), Ok(0));
+    kill(second.pid(), Signal::SIGSTOP).unwrap();
+    waitpid(second.pid(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+    let mut next = 1;
+    while let Ok(value) = consumer.try_pop() {
+        assert_eq!(value, next);
+        next += 1;
+    }
+    assert_eq!(consumer.pop_timeout(Duration::from_millis(120)), Err(PopError::Empty));
+    assert_eq!(consumer.peer(), Peer::Alive);
+    assert_eq!(inspect::remove(&name, false).unwrap_err().kind(), ringlane::ErrorKind::InUse);
+    kill(second.pid(), Signal::SIGCONT).unwrap();
+    for n in next..next + 1000 {
+        assert_eq!(consumer.pop(), Ok(n));
+    }
+    second.kill();
+}
+
+#[test]
+fn a_queue_outlives_its_creator_if_it_is_to() {
+    let name = name("persistent");
+    let mut options = spsc::Queue::<u64>::options();
+    let queue = options.capacity(8).lifetime(Lifetime::Persistent).create(&name).unwrap();
+    queue.producer().unwrap().push(1).unwrap();
+    drop(queue);
+    assert_eq!(spsc::Queue::<u64>::open(&name).unwrap().consumer().unwrap().pop(), Ok(1));
+    inspect::remove(&name, false).unwrap();
+    assert!(spsc::Queue::<u64>::open(&name).is_err());
+}
+
+/// Runs `child` in a forked copy of this process and says how that ended.
+fn forked(child: impl FnOnce()) -> WaitStatus {
+    // SAFETY: the child only drops or touches what it was given, and leaves without running anything of
+    // the test harness.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            child();
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => waitpid(child, None).unwrap(),
+    }
+}
+
+#[test]
+fn a_forked_child_has_no_end_of_its_own() {
+    let name = name("fork");
+    let queue = spsc::Queue::<u64>::create(&name, 8).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    // SAFETY: the copy is dropped in the child alone; the parent's original stays whole.
+    let copies =
+        unsafe { (std::ptr::read(&queue), std::ptr::read(&producer), std::ptr::read(&consumer)) };
+    let copies = std::mem::ManuallyDrop::new(copies);
+    let status = forked(move || drop(std::mem::ManuallyDrop::into_inner(copies)));
+    assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+    assert_eq!((producer.peer(), consumer.peer()), (Peer::Alive, Peer::Alive));
+    producer.push(1).unwrap();
+    assert_eq!(consumer.pop(), Ok(1));
+    assert!(spsc::Queue::<u64>::open(&name).is_ok(), "the name is the parent's to remove");
+
+    // The memory is not in the child at all: a second producer cannot come about by accident.
+    let status = forked(|| {
+        let _ = producer.try_push(2);
+    });
+    assert!(matches!(status, WaitStatus::Signaled(_, Signal::SIGSEGV, _)), "{status:?}");
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+}
