@@ -194,6 +194,16 @@ impl<T> PushError<T> {
         matches!(self, PushError::Full(_))
     }
 
+    /// The same reason, for a value.
+    pub(crate) fn of<U>(self, value: U) -> PushError<U> {
+        match self {
+            PushError::Full(_) => PushError::Full(value),
+            PushError::Closed(_) => PushError::Closed(value),
+            PushError::PeerDied(_) => PushError::PeerDied(value),
+            PushError::Corrupt(_) => PushError::Corrupt(value),
+        }
+    }
+
     fn sentence(&self) -> &'static str {
         match self {
             PushError::Full(_) => "the ring is full",

@@ -19,7 +19,7 @@ mod peek;
 mod role;
 mod segment;
 
-pub(crate) use data::{Bytes, Slots, is_alignment};
+pub(crate) use data::{Bytes, Slot, Slots, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]

@@ -1,7 +1,6 @@
 //! A segment: made or checked, mapped, and then only handed out in parts.
 #![allow(unsafe_code, reason = "turns mapped bytes into references to atomics")]
 
-use super::data::Slots;
 use super::header::{Header, Kind, Spec};
 use super::part::{Part, Side};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,23 +68,15 @@ impl Segment {
             None => SharedMemory::anonymous(header.total)?,
         };
         let words = Words::new(&memory, &header, how.start)?;
-        let segment = Segment { memory, words, header };
-        let mut segment = Arc::new(segment);
         if spec.kind == Kind::Spsc && how.start != 0 {
-            // Each slot as the lap before `start` left it, so that no slot looks published.
-            let slots = Slots::of(&segment);
-            for index in 0..header.capacity {
-                let position = how.start.wrapping_add(index);
-                let before = position.wrapping_add(1).wrapping_sub(header.capacity);
-                slots.sequence(position).store(before, Ordering::Relaxed);
-            }
+            words.pretend_lap_before(&header, how.start);
         }
+        let mut segment = Segment { memory, words, header };
         if let Some(name) = name {
             // The segment is whole: now, and not before, it may be seen.
-            let inner = Arc::get_mut(&mut segment).expect("nobody else has it yet");
-            inner.memory.publish(name)?;
+            segment.memory.publish(name)?;
         }
-        Ok(segment)
+        Ok(Arc::new(segment))
     }
 
     /// The segment of this name, if it is what `spec` says. Its capacity is the creator's.
@@ -136,6 +127,19 @@ impl Segment {
 
     pub(super) fn data(&self) -> NonNull<AtomicU64> {
         self.words.data
+    }
+}
+
+impl Words {
+    /// Leaves each slot as the lap before `start` would have, so that no slot looks published.
+    fn pretend_lap_before(&self, header: &Header, start: u64) {
+        for position in (0..header.capacity).map(|n| start.wrapping_add(n)) {
+            let word = (position & (header.capacity - 1)) * header.stride / 8;
+            // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
+            let sequence = unsafe { self.data.add(word as usize).as_ref() };
+            let before = position.wrapping_add(1).wrapping_sub(header.capacity);
+            sequence.store(before, Ordering::Relaxed);
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl<T: Plain> Options<T> {
         Spec {
             kind: Kind::Spsc,
             capacity: self.capacity,
-            stride: Slots::stride_of(size_of::<T>()),
+            stride: Slots::<T>::STRIDE,
             value_size: size_of::<T>(),
             value_align: align_of::<T>(),
             wrap: Wrap::Never,
@@ -288,7 +288,7 @@ impl<T: Plain> Queue<T> {
         let slots = Slots::of(&self.segment);
         let ring = Writer::resume(end.own(), end.peer_position(), &slots);
         let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Producer { end, ring, slots, _values: PhantomData })
+        Ok(Producer { end, ring, slots })
     }
 
     /// Takes the consuming end. If its last holder died, this one goes on where it stopped.
@@ -306,7 +306,7 @@ impl<T: Plain> Queue<T> {
         let slots = Slots::of(&self.segment);
         let ring = Reader::resume(end.own(), end.peer_position(), &slots);
         let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Consumer { end, ring, slots, _values: PhantomData })
+        Ok(Consumer { end, ring, slots })
     }
 }
 
@@ -327,8 +327,7 @@ impl<T: Plain> Queue<T> {
 pub struct Producer<T> {
     end: End,
     ring: Writer,
-    slots: Slots,
-    _values: PhantomData<fn(T)>,
+    slots: Slots<T>,
 }
 
 impl<T: Plain> Producer<T> {
@@ -347,16 +346,23 @@ impl<T: Plain> Producer<T> {
     /// ```
     #[inline]
     pub fn try_push(&mut self, value: T) -> std::result::Result<(), PushError<T>> {
+        self.put(&value).map_err(|refused| refused.of(value))
+    }
+
+    /// The value stays with the caller, so that it is copied once: into the slot.
+    #[inline(always)]
+    fn put(&mut self, value: &T) -> std::result::Result<(), PushError<()>> {
         if self.end.peer_closed() {
-            return Err(PushError::Closed(value));
+            return Err(PushError::Closed(()));
         }
         let position = match self.ring.claim(self.end.peer_position()) {
             Ok(position) => position,
-            Err(Claim::Full) => return Err(PushError::Full(value)),
-            Err(Claim::Corrupt) => return Err(PushError::Corrupt(value)),
+            Err(Claim::Full) => return Err(PushError::Full(())),
+            Err(Claim::Corrupt) => return Err(PushError::Corrupt(())),
         };
-        self.slots.store(position, &value);
-        self.ring.publish(self.end.own(), &self.slots);
+        let slot = self.slots.slot(position);
+        slot.store(value);
+        self.ring.publish(self.end.own(), &slot);
         self.end.notify();
         Ok(())
     }
@@ -373,9 +379,10 @@ impl<T: Plain> Producer<T> {
     /// ```
     #[inline]
     pub fn push(&mut self, value: T) -> std::result::Result<(), PushError<T>> {
-        match self.try_push(value) {
-            Err(PushError::Full(value)) => self.push_wait(value, None),
-            done => done,
+        match self.put(&value) {
+            Ok(()) => Ok(()),
+            Err(PushError::Full(())) => self.push_wait(value, None),
+            Err(refused) => Err(refused.of(value)),
         }
     }
 
@@ -397,9 +404,9 @@ impl<T: Plain> Producer<T> {
         value: T,
         timeout: Duration,
     ) -> std::result::Result<(), PushError<T>> {
-        match self.try_push(value) {
-            Err(PushError::Full(value)) => self.push_wait(value, Some(timeout)),
-            done => done,
+        match self.put(&value) {
+            Err(PushError::Full(())) => self.push_wait(value, Some(timeout)),
+            done => done.map_err(|refused| refused.of(value)),
         }
     }
 
@@ -454,9 +461,8 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn vacant(&self) -> usize {
-        let capacity = self.slots.mask() + 1;
         let used = self.end.lead(self.ring.tail());
-        capacity.saturating_sub(used) as usize
+        self.slots.capacity().saturating_sub(used) as usize
     }
 
     /// What the consumer is now.
@@ -517,8 +523,7 @@ impl<T: Plain> Producer<T> {
 pub struct Consumer<T> {
     end: End,
     ring: Reader,
-    slots: Slots,
-    _values: PhantomData<fn() -> T>,
+    slots: Slots<T>,
 }
 
 impl<T: Plain> Consumer<T> {
@@ -535,18 +540,18 @@ impl<T: Plain> Consumer<T> {
     /// ```
     #[inline]
     pub fn try_pop(&mut self) -> std::result::Result<T, PopError> {
-        let Some(position) = self.ring.acquire(&self.slots) else {
-            return self.nothing();
-        };
-        Ok(self.take(position))
+        match self.take() {
+            Some(value) => Ok(value),
+            None => self.nothing(),
+        }
     }
 
     #[inline(always)]
-    fn take(&mut self, position: u64) -> T {
-        let value = self.slots.load(position);
+    fn take(&mut self) -> Option<T> {
+        let value = self.ring.acquire(&self.slots)?.load();
         self.ring.release(self.end.own());
         self.end.notify();
-        value
+        Some(value)
     }
 
     /// The ring was empty: for good?
@@ -555,10 +560,7 @@ impl<T: Plain> Consumer<T> {
             return Err(PopError::Empty);
         }
         // The last value may have come between our look and the close.
-        match self.ring.acquire(&self.slots) {
-            Some(position) => Ok(self.take(position)),
-            None => Err(PopError::Closed),
-        }
+        self.take().ok_or(PopError::Closed)
     }
 
     /// Takes the next value, waiting as long as it takes.
@@ -574,9 +576,9 @@ impl<T: Plain> Consumer<T> {
     /// ```
     #[inline]
     pub fn pop(&mut self) -> std::result::Result<T, PopError> {
-        match self.try_pop() {
-            Err(PopError::Empty) => self.pop_wait(None),
-            done => done,
+        match self.take() {
+            Some(value) => Ok(value),
+            None => self.pop_wait(None),
         }
     }
 
@@ -594,9 +596,9 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn pop_timeout(&mut self, timeout: Duration) -> std::result::Result<T, PopError> {
-        match self.try_pop() {
-            Err(PopError::Empty) => self.pop_wait(Some(timeout)),
-            done => done,
+        match self.take() {
+            Some(value) => Ok(value),
+            None => self.pop_wait(Some(timeout)),
         }
     }
 
@@ -629,7 +631,7 @@ impl<T: Plain> Consumer<T> {
     /// ```
     pub fn available(&self) -> usize {
         let depth = self.end.lag(self.ring.head());
-        depth.min(self.slots.mask() + 1) as usize
+        depth.min(self.slots.capacity()) as usize
     }
 
     /// What the producer is now.

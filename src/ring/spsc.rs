@@ -5,7 +5,7 @@
 //! read by the producer only when it has used up all the room it knows of.
 
 use super::{Claim, Corrupt};
-use crate::layout::{Position, Slots};
+use crate::layout::{Position, Slot, Slots};
 use crate::sync::Ordering;
 
 /// The producer's side.
@@ -20,13 +20,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Goes on where the segment says the last producer stopped.
-    pub(crate) fn resume(own: &Position, peer: &Position, slots: &Slots) -> Result<Self, Corrupt> {
-        let capacity = slots.mask() + 1;
+    pub(crate) fn resume<T>(
+        own: &Position,
+        peer: &Position,
+        slots: &Slots<T>,
+    ) -> Result<Self, Corrupt> {
+        let capacity = slots.capacity();
         let mut tail = own.at.load(Ordering::Relaxed);
         // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
         // A predecessor may have died between publishing and moving its tail on.
-        if slots.sequence(tail).load(Ordering::Relaxed) == tail.wrapping_add(1) {
+        if slots.slot(tail).sequence().load(Ordering::Relaxed) == tail.wrapping_add(1) {
             tail = tail.wrapping_add(1);
         }
         if tail.wrapping_sub(head) > capacity {
@@ -63,12 +67,12 @@ impl Writer {
         if used == self.capacity { Err(Claim::Full) } else { Ok(()) }
     }
 
-    /// Hands the claimed slot to the consumer. This is the commit.
+    /// Hands the claimed position's slot to the consumer. This is the commit.
     #[inline(always)]
-    pub(crate) fn publish(&mut self, own: &Position, slots: &Slots) {
+    pub(crate) fn publish<T>(&mut self, own: &Position, slot: &Slot<'_, T>) {
         let next = self.tail.wrapping_add(1);
         // ORDERING(slot): Release. Pairs with ORDERING(slot) in Reader::acquire: makes the value visible.
-        slots.sequence(self.tail).store(next, Ordering::Release);
+        slot.sequence().store(next, Ordering::Release);
         self.tail = next;
         // Relaxed: only a successor and onlookers read it, and resume makes up for one step.
         own.at.store(next, Ordering::Relaxed);
@@ -84,12 +88,16 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Goes on where the segment says the last consumer stopped.
-    pub(crate) fn resume(own: &Position, peer: &Position, slots: &Slots) -> Result<Self, Corrupt> {
+    pub(crate) fn resume<T>(
+        own: &Position,
+        peer: &Position,
+        slots: &Slots<T>,
+    ) -> Result<Self, Corrupt> {
         let head = own.at.load(Ordering::Relaxed);
         let tail = peer.at.load(Ordering::Relaxed);
         // The tail may be one behind what is published and was taken.
         let lead = tail.wrapping_add(1).wrapping_sub(head);
-        if lead > slots.mask() + 2 {
+        if lead > slots.capacity() + 1 {
             return Err(Corrupt);
         }
         Ok(Reader { head })
@@ -99,12 +107,13 @@ impl Reader {
         self.head
     }
 
-    /// The position to read, if it has been published.
+    /// The slot to read, if it has been published.
     #[inline(always)]
-    pub(crate) fn acquire(&self, slots: &Slots) -> Option<u64> {
+    pub(crate) fn acquire<'a, T>(&self, slots: &'a Slots<T>) -> Option<Slot<'a, T>> {
+        let slot = slots.slot(self.head);
         // ORDERING(slot): Acquire. Pairs with ORDERING(slot) in Writer::publish.
-        let sequence = slots.sequence(self.head).load(Ordering::Acquire);
-        (sequence == self.head.wrapping_add(1)).then_some(self.head)
+        let sequence = slot.sequence().load(Ordering::Acquire);
+        (sequence == self.head.wrapping_add(1)).then_some(slot)
     }
 
     /// Gives the slot back to the producer. This is the acknowledgement.
