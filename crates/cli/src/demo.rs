@@ -83,7 +83,9 @@ impl std::fmt::Display for Size {
 }
 
 fn frame_count(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| "a whole number from 1 on is wanted".to_owned())
+    // So that no sum of frame numbers overflows; it would take years.
+    let count = text.parse().ok().filter(|n: &NonZeroU64| n.get() <= 1_000_000_000_000);
+    count.ok_or_else(|| "a whole number from 1 to 1000000000000 is wanted".to_owned())
 }
 
 fn size(text: &str) -> Result<Size, String> {

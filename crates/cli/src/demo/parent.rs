@@ -32,11 +32,7 @@ fn pass_frames(
     bar: &ProgressBar,
 ) -> Outcome<Value> {
     let memory = Memory::make(plan)?;
-    let mut children = Children::start(args, &memory, cpus, !bar.is_hidden())?;
-    children.wait_ready()?;
-    // Both have all they need: from here on no death of anybody leaves a name behind.
-    drop(memory);
-    children.wait_done(bar)
+    Children::start(args, &memory, cpus, !bar.is_hidden())?.watch(memory, bar)
 }
 
 fn progress_bar(args: &Args, plan: &Plan) -> ProgressBar {
@@ -139,51 +135,45 @@ impl Children {
         Ok(children)
     }
 
-    fn wait_ready(&mut self) -> Outcome {
-        self.wait_each("ready", |_, _| ()).map(|_| ())
-    }
-
     /// Waits for the end of both, and gives the consumer's result.
-    fn wait_done(&mut self, bar: &ProgressBar) -> Outcome<Value> {
+    fn watch(&mut self, memory: Memory, bar: &ProgressBar) -> Outcome<Value> {
+        let mut memory = Some(memory);
+        // What each has said. The two are heard apart: one may be done before the other is heard at all.
+        let (mut unready, mut undone) = (Role::BOTH.to_vec(), Role::BOTH.to_vec());
         let mut result = Value::Null;
-        self.wait_each("done", |role, said| {
-            if let Some(frames) = said.get("progress").and_then(Value::as_u64) {
-                bar.set_position(frames);
-            } else if role == Role::Consumer
-                && let Some(done) = said.get("done")
-            {
-                result = done.clone();
-            }
-        })?;
-        Ok(result)
-    }
-
-    /// Waits until both have said `word`.
-    fn wait_each(&mut self, word: &str, mut other: impl FnMut(Role, &Value)) -> Outcome {
-        let mut missing = Role::BOTH.to_vec();
-        while !missing.is_empty() {
+        while !undone.is_empty() {
             let Ok(event) = self.events.recv() else {
                 return Err(self.judge("both processes ended early".into()));
             };
-            match event {
-                Event::Said(role, said) => {
-                    if let Some(error) = said.get("error") {
-                        let text = error.as_str().unwrap_or("failed");
-                        return Err(self.judge(format!("the {}: {text}", role.as_str())));
-                    }
-                    if said.get(word).is_some() {
-                        missing.retain(|missing| *missing != role);
-                    }
-                    other(role, &said);
-                }
-                Event::Ended(role) if missing.contains(&role) => {
+            let (role, said) = match event {
+                Event::Said(role, said) => (role, said),
+                Event::Ended(role) if undone.contains(&role) => {
                     let text = format!("the {} process ended early", role.as_str());
                     return Err(self.judge(text));
                 }
-                Event::Ended(_) => {}
+                Event::Ended(_) => continue,
+            };
+            if let Some(error) = said["error"].as_str() {
+                return Err(self.judge(format!("the {}: {error}", role.as_str())));
+            }
+            if let Some(frames) = said["progress"].as_u64() {
+                bar.set_position(frames);
+            }
+            if said.get("ready").is_some() {
+                unready.retain(|other| *other != role);
+            }
+            if unready.is_empty() {
+                // Both have all they need: from here on no death of anybody leaves a name behind.
+                drop(memory.take());
+            }
+            if let Some(done) = said.get("done") {
+                undone.retain(|other| *other != role);
+                if role == Role::Consumer {
+                    result = done.clone();
+                }
             }
         }
-        Ok(())
+        Ok(result)
     }
 
     /// Decides what to report: a death explains everything else, so it comes first.
