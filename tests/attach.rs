@@ -294,3 +294,17 @@ fn the_creator_removes_its_own_name_and_no_other() {
     drop(second);
     assert_eq!(SharedMemory::open(&name.0).unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+/// Where the tmpfs is allowed more than the machine has, a ring that is too large must not end in the
+/// kernel's killing whom it likes.
+#[test]
+fn more_memory_than_there_is_is_refused_and_nobody_is_killed() {
+    let name = Temporary::new("too-large");
+    for capacity in [1_usize << 36, 1 << 40, 1 << 44] {
+        let error = spsc::Queue::<u64>::create(&name.0, capacity).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+        let error = record::Queue::create(&name.0, capacity).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    }
+    assert!(!std::path::Path::new(&name.path()).exists());
+}

@@ -72,6 +72,12 @@ pub(crate) fn resize_reserved(handle: &Handle, len: u64) -> Result<()> {
         let text = format!("{len} bytes is past this process's file size limit of {limit}");
         return Err(Error::new(ErrorKind::NoSpace, text));
     }
+    // A tmpfs is often allowed as much as the whole machine has. Reserving that would end not in an error
+    // but in the kernel's killing processes, this one or any other.
+    if let Some(available) = available_memory().filter(|available| len > *available) {
+        let text = format!("{len} bytes asked for, {available} bytes of memory are available");
+        return Err(Error::new(ErrorKind::NoSpace, text));
+    }
     nix::unistd::ftruncate(handle, size).map_err(failed("set the size"))?;
     if len == 0 {
         return Ok(());
@@ -86,6 +92,14 @@ pub(crate) fn resize_reserved(handle: &Handle, len: u64) -> Result<()> {
             Ok(()) => return Ok(()),
         }
     }
+}
+
+/// What the kernel reckons can be had without anybody being killed, see `proc_meminfo(5)`; nothing if it
+/// does not say.
+fn available_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 pub(crate) fn seal_size(handle: &Handle) -> Result<()> {
