@@ -3,7 +3,8 @@
 
 use super::{Backoff, GRACE, Totals, byte_count, options, seconds};
 use crate::output::{Failure, Outcome};
-use ringlane::record::{Producer, Queue};
+use nix::unistd::{SysconfVar, sysconf};
+use ringlane::record::Producer;
 use ringlane::{ErrorKind, Lifetime, Name, ReserveError};
 use std::fs::File;
 use std::io::Read;
@@ -82,16 +83,16 @@ fn take_end(args: &SendArgs, name: &Name) -> Outcome<Producer> {
         // Opened first: where the ring is, a full /dev/shm is no obstacle.
         let found = match options.open(name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if args.record > args.capacity / 4 {
-                    // Before anything has the name. Smaller records fit in any case.
-                    check_record(args, name, &options.private()?)?;
+                // Before anything has the name.
+                if let Some((capacity, max)) = limits(args.capacity) {
+                    check_record(args, name, capacity, max)?;
                 }
                 options.create(name)
             }
             found => found,
         };
         if let Ok(queue) = &found {
-            check_record(args, name, queue)?;
+            check_record(args, name, queue.capacity(), queue.max_len())?;
         }
         match found.and_then(|queue| queue.producer()) {
             Ok(end) => return Ok(end),
@@ -107,18 +108,26 @@ fn take_end(args: &SendArgs, name: &Name) -> Outcome<Producer> {
     }
 }
 
-fn check_record(args: &SendArgs, name: &Name, queue: &Queue) -> Outcome {
-    let max = queue.max_len();
+fn check_record(args: &SendArgs, name: &Name, capacity: usize, max: usize) -> Outcome {
     if args.record <= max {
         return Ok(());
     }
     let text = format!(
-        "ring {:?} of {} bytes takes records of at most {max} bytes, less than the {} of --record",
+        "ring {:?} of {capacity} bytes takes records of at most {max} bytes, less than the {} of --record",
         name.as_str(),
-        queue.capacity(),
         args.record
     );
     Err(Failure::new(text))
+}
+
+/// What the library makes of a capacity, and the longest record that fits in: half the ring less two
+/// headers. Computed, because making a ring to ask it costs its memory. `None` if there is no such ring;
+/// then the library says so.
+fn limits(capacity: usize) -> Option<(usize, usize)> {
+    const HEADER: usize = 8;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten()?;
+    let capacity = capacity.checked_next_multiple_of(usize::try_from(page).ok()?)?;
+    Some((capacity, (capacity / 2).checked_sub(2 * HEADER)? / HEADER * HEADER))
 }
 
 struct Sender<'a> {
@@ -199,5 +208,19 @@ fn read_some(input: &mut File, bytes: &mut [u8]) -> std::io::Result<usize> {
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             done => return done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_has_the_same_limits() {
+        for capacity in [1, 4096, 4097, 65_536, 100_000, 1 << 20] {
+            let queue = options().capacity(capacity).private().expect("made");
+            assert_eq!(limits(capacity), Some((queue.capacity(), queue.max_len())));
+        }
+        assert_eq!(limits(usize::MAX), None);
     }
 }
