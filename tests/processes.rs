@@ -281,3 +281,26 @@ fn a_forked_child_has_no_end_of_its_own() {
     assert!(matches!(status, WaitStatus::Signaled(_, Signal::SIGSEGV, _)), "{status:?}");
     assert_eq!(consumer.try_pop(), Err(PopError::Empty));
 }
+
+/// A sleep from which a death wakes lasts up to a second, and so would all of these without it; the bound
+/// is a watchdog's, not a figure.
+#[test]
+fn a_death_wakes_who_sleeps() {
+    let name = name("wakes");
+    let queue = spsc::Queue::<u64>::create(&name, 64).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    consumer.set_wait(Wait::Park);
+    let start = Instant::now();
+    for _ in 0..60 {
+        let second = Second::start("produce three and hang", &name);
+        until("the last value", || consumer.pop() == Ok(2));
+        let (pid, name) = (second.pid(), name.clone());
+        let killer = std::thread::spawn(move || {
+            until("the consumer sleeps", || inspect::report(&name).unwrap().consumer.asleep);
+            kill(pid, Signal::SIGKILL).unwrap();
+        });
+        assert_eq!(consumer.pop(), Err(PopError::PeerDied));
+        killer.join().unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(50), "no death woke anybody");
+}

@@ -80,6 +80,10 @@ impl Role {
         Ok(Role { lock, side, owner: sys::process_id() })
     }
 
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
     /// What the other end is. One system call while a process holds it.
     pub(crate) fn peer(&self, segment: &Segment) -> Peer {
         let side = self.side.other();

@@ -1,9 +1,11 @@
 //! What both ends of every queue have: a role, a gate, a way to wait.
 
 use crate::error::{Error, ErrorKind, PushError, Result};
-use crate::layout::{Gate, Parts, Peer, Position, Role, Segment, Side, state};
+use crate::layout::{Parts, Peer, Position, Role, Segment, Side, state};
 use crate::sync::Ordering;
-use crate::wait::{Bell, Wait, Waiter};
+#[cfg(not(loom))]
+use crate::wait::Watch;
+use crate::wait::{Announced, Bell, Wait, Waiter, shout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ pub(super) struct End {
     role: Role,
     bell: Bell,
     wait: Wait,
+    /// Wakes us if the peer dies.
+    #[cfg(not(loom))]
+    watch: Option<Watch>,
 }
 
 /// Why waiting ended without what was waited for.
@@ -28,9 +33,15 @@ impl End {
     pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<End> {
         let role = Role::acquire(segment, side)?;
         let parts = Parts::of(segment, side);
-        let end = End { parts, role, bell: Bell::new(), wait: Wait::default() };
-        end.bell.shout(&end.parts.own().gate);
-        Ok(end)
+        shout(&parts.own().gate);
+        Ok(End {
+            parts,
+            role,
+            bell: Bell::new(),
+            wait: Wait::default(),
+            #[cfg(not(loom))]
+            watch: None,
+        })
     }
 
     /// The error for positions in the segment that cannot be.
@@ -48,11 +59,6 @@ impl End {
     #[inline(always)]
     pub(super) fn peer_position(&self) -> &Position {
         &self.parts.peer().position
-    }
-
-    #[inline(always)]
-    fn gates(&self) -> (&Gate, &Gate) {
-        (&self.parts.own().gate, &self.parts.peer().gate)
     }
 
     #[inline(always)]
@@ -87,6 +93,38 @@ impl End {
         self.role.peer(self.parts.segment())
     }
 
+    /// Sees to it that the peer's death wakes us. False if that cannot be had.
+    #[cfg(not(loom))]
+    fn watch_peer(&mut self) -> bool {
+        let generation = self.parts.peer().gate.generation.load(Ordering::Relaxed);
+        if generation == 0 {
+            // Nobody is there to die, and whoever comes wakes us.
+            return true;
+        }
+        if self.watch.as_ref().is_none_or(|watch| watch.generation() != generation) {
+            self.watch = Watch::start(self.parts.segment(), self.role.side().other(), generation);
+        }
+        self.watch.is_some()
+    }
+
+    /// Nobody dies in a model.
+    #[cfg(loom)]
+    fn watch_peer(&mut self) -> bool {
+        true
+    }
+
+    fn announce(&self) -> Announced {
+        self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate)
+    }
+
+    fn sleep(&self, announced: Announced, most: Duration) {
+        self.bell.sleep(announced, &self.parts.peer().gate, most);
+    }
+
+    fn withdraw(&self) {
+        self.bell.withdraw(&self.parts.own().gate);
+    }
+
     pub(super) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
     }
@@ -95,7 +133,7 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         if self.role.close(self.parts.segment()) {
-            self.bell.shout(&self.parts.own().gate);
+            shout(&self.parts.own().gate);
         }
     }
 }
@@ -127,27 +165,29 @@ fn block_while<S, R>(
                 return Ok(result);
             }
         }
-        let died = !may_wait(end(owner).peer());
-        if died || waiter.expired() {
-            let blocked = if died { Blocked::PeerDied } else { Blocked::TimedOut };
-            return attempt(owner).ok_or(blocked);
-        }
-        if !waiter.parks() {
+        if !waiter.parks() || waiter.expired() {
+            let died = !may_wait(end(owner).peer());
+            if died || waiter.expired() {
+                let blocked = if died { Blocked::PeerDied } else { Blocked::TimedOut };
+                return attempt(owner).ok_or(blocked);
+            }
             continue;
         }
-        let announced = {
-            let end = end(owner);
-            let (own, peer) = end.gates();
-            end.bell.announce(own, peer)
-        };
-        let result = attempt(owner);
-        let end = end(owner);
-        let (own, peer) = end.gates();
+        let watched = end(owner).watch_peer();
+        let announced = end(owner).announce();
+        let mut result = attempt(owner);
         if result.is_none() {
-            end.bell.sleep(announced, peer, waiter.next_bound());
+            // Only now: a death before this look is seen by it, and one after it wakes.
+            if may_wait(end(owner).peer()) {
+                end(owner).sleep(announced, waiter.next_bound(watched));
+            } else {
+                end(owner).withdraw();
+                return attempt(owner).ok_or(Blocked::PeerDied);
+            }
         }
-        end.bell.withdraw(own);
-        if let Some(result) = result.or_else(|| attempt(owner)) {
+        end(owner).withdraw();
+        result = result.or_else(|| attempt(owner));
+        if let Some(result) = result {
             return Ok(result);
         }
     }

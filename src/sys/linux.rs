@@ -7,13 +7,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::AtomicU32;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::memfd::MFdFlags;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use std::ffi::{CString, c_void};
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 #[cfg(not(loom))]
@@ -313,6 +315,52 @@ pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
 
 pub(crate) fn process_id() -> u32 {
     std::process::id()
+}
+
+/// A process, by the number that it gave; it is that process if it is known to live after this call.
+pub(crate) fn open_process(pid: u32) -> Result<Handle> {
+    // SAFETY: pidfd_open(2) takes no pointer.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match Errno::result(opened).map(RawFd::try_from) {
+        // SAFETY: the kernel has just made this descriptor, closed on exec, for nobody else.
+        Ok(Ok(number)) => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
+        Ok(Err(_)) => Err(Error::new(ErrorKind::Os, "pidfd_open: not a descriptor")),
+        Err(errno) => Err(Error::os("pidfd_open", errno as i32)),
+    }
+}
+
+/// The ends of processes, as they come.
+#[derive(Debug)]
+pub(crate) struct Deaths(Epoll);
+
+impl Deaths {
+    pub(crate) fn new() -> Result<Deaths> {
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Deaths).map_err(failed("epoll_create"))
+    }
+
+    /// Has the end of a process reported once, as `token`, until its handle is dropped.
+    pub(crate) fn add(&self, process: &Handle, token: u64) -> Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, token);
+        self.0.add(process, event).map_err(failed("epoll_ctl"))
+    }
+
+    /// Waits for the next end.
+    pub(crate) fn next(&self) -> Result<u64> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match self.0.wait(&mut events, EpollTimeout::NONE) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(events[0].data()),
+                Err(errno) => return Err(Error::os("epoll_wait", errno as i32)),
+            }
+        }
+    }
+}
+
+/// Keeps every signal that can be kept from this thread: the program's threads handle them.
+pub(crate) fn block_signals() {
+    // It fails for no set of signals.
+    let _ = SigSet::all().thread_block();
 }
 
 /// Sleeps while `*word == expected`, until a [`wake`] or the timeout, see `futex(2)`. It may return

@@ -20,6 +20,8 @@
 //! | `try_lock(handle, byte)` | a lock that the kernel drops when its process ends |
 //! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
 //! | `process_id` | a label for people; never evidence |
+//! | `open_process(pid)`, `Deaths` | to be told when a process ends: a hint to look at its lock |
+//! | `block_signals` | leaves a helping thread alone |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |
 //! | `register_fence` / `heavy_fence` | the two halves of the asymmetric fence; false where the kernel has none |
 //!

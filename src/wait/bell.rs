@@ -49,17 +49,8 @@ impl Bell {
         let sleep = peer.sleep.load(Ordering::Acquire);
         if sleep & 1 == 1 && sleep != self.called {
             self.called = sleep;
-            self.shout(own);
+            shout(own);
         }
-    }
-
-    /// Wakes the peer whether or not it says that it sleeps: after opening and closing an end.
-    pub(crate) fn shout(&self, own: &Gate) {
-        let epoch = own.epoch.load(Ordering::Relaxed).wrapping_add(1);
-        // ORDERING(epoch): Release. Pairs with ORDERING(epoch) in Bell::announce: who sees the new epoch
-        // sees what it is bumped for.
-        own.epoch.store(epoch, Ordering::Release);
-        sys::wake(&own.epoch);
     }
 
     /// Says that this side is about to sleep. After this, and before [`sleep`](Self::sleep), the caller
@@ -92,4 +83,13 @@ impl Bell {
         // Relaxed: a peer that still sees the old word calls into a sleep that is over, to no harm.
         own.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
     }
+}
+
+/// Wakes who sleeps on a gate, whether or not anybody says so: after opening and closing an end, and in
+/// the name of a holder that died.
+pub(crate) fn shout(own: &Gate) {
+    // ORDERING(epoch): Release. Pairs with ORDERING(epoch) in Bell::announce: who sees the new epoch sees
+    // what it is bumped for. An addition, because a successor may bump it while a watcher does.
+    own.epoch.fetch_add(1, Ordering::Release);
+    sys::wake(&own.epoch);
 }

@@ -23,14 +23,20 @@
 //!   it sleeps in short naps.
 //! * If the waker sees the odd word, it bumps the epoch after the sleeper read it. The futex call then
 //!   either finds the word changed, or is queued and woken: the kernel compares under its own lock.
-//! * A waker that dies between publishing and waking is noticed: every sleep is bounded, and after each
-//!   the sleeper asks the kernel whether the peer lives.
+//! * A waker that dies between publishing and waking wakes nobody. So each process that sleeps has a
+//!   thread that the kernel tells of the end of its peers, and that wakes in their names. It only says
+//!   *when* to look: whether a peer is dead, the lock that it held decides. Where there can be no such
+//!   thread, and should it fail, sleeps are bounded.
 //!
 //! One sleep costs its waker one system call: it remembers the odd number for which it has called.
 
 mod bell;
+#[cfg(not(loom))]
+mod death;
 mod waiter;
 
-pub(crate) use bell::Bell;
+pub(crate) use bell::{Announced, Bell, shout};
+#[cfg(not(loom))]
+pub(crate) use death::Watch;
 pub use waiter::Wait;
 pub(crate) use waiter::Waiter;

@@ -32,7 +32,10 @@ const SPIN_BUDGET: Duration = Duration::from_micros(20);
 /// Polls between two looks at the clock.
 const POLLS: u32 = 64;
 
-/// The first and the longest bound of a sleep. A peer's death wakes nobody, so this is how long it can go
+/// The bound of a sleep from which the peer's death wakes.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// The first and the longest bound of a sleep from which it does not, so this is how long a death can go
 /// unnoticed: little at first, more for those who wait long anyway.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
@@ -94,11 +97,12 @@ impl Waiter {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// How long the next sleep may last. After the first, there is no spinning any more.
-    pub(crate) fn next_bound(&mut self) -> Duration {
+    /// How long the next sleep may last, if the peer is `watched` or not. After the first, there is no
+    /// spinning any more.
+    pub(crate) fn next_bound(&mut self, watched: bool) -> Duration {
         self.strategy = Wait::Park;
-        let bound = self.bound;
-        self.bound = (bound * 2).min(LONGEST);
+        let bound = if watched { WATCHED } else { self.bound };
+        self.bound = (self.bound * 2).min(LONGEST);
         match self.deadline {
             Some(deadline) => bound.min(deadline.saturating_duration_since(Instant::now())),
             None => bound,
