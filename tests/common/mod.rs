@@ -4,6 +4,7 @@
 
 use ringlane::Name;
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The part of a name that only this process gives.
@@ -26,18 +27,37 @@ pub(crate) fn leftovers() -> Vec<String> {
     names.filter(|name| name.starts_with(&prefix)).collect()
 }
 
-/// What the watchdog says when it barks.
+/// Removes them.
+pub(crate) fn sweep_up() {
+    for name in leftovers() {
+        let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+    }
+}
+
+/// What the watchdog says when it barks: a name, and a number.
+static LABEL: Mutex<[u8; 64]> = Mutex::new([b' '; 64]);
 static STEP: AtomicUsize = AtomicUsize::new(0);
+
+/// Names what is going on, for the watchdog.
+pub(crate) fn label(name: &str) {
+    let mut label = LABEL.lock().expect("one thread");
+    label.fill(b' ');
+    for (to, from) in label.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+}
 
 /// Ends this process if it is not called again within `seconds`: a hang is a failure, and says where.
 pub(crate) fn watchdog(seconds: u32, step: usize) {
     extern "C" fn bark(_: libc::c_int) {
-        let mut text = [0; 64];
+        let mut text = [0; 160];
         let mut rest = &mut text[..];
         let step = STEP.load(Ordering::Relaxed);
+        let label = LABEL.try_lock().map_or([b'?'; 64], |label| *label);
+        let label = str::from_utf8(&label).unwrap_or("?").trim_end();
         // Into a buffer of our own, and out by one call: a handler may do no more.
-        let _ = writeln!(rest, "FAILED (watchdog: stuck at step {step})");
-        let len = 64 - rest.len();
+        let _ = writeln!(rest, "test {label} ... FAILED (watchdog: stuck at step {step})");
+        let len = 160 - rest.len();
         // SAFETY: the buffer has `len` bytes.
         unsafe { libc::write(1, text.as_ptr().cast(), len) };
         // SAFETY: ends the process.

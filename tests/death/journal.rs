@@ -43,6 +43,13 @@ impl Journal {
         self.words[0].load(Ordering::SeqCst)
     }
 
+    /// Waits for the note. The watchdog sees to it that this ends.
+    pub(crate) fn wait_noted(&self) {
+        while self.noted() == 0 {
+            std::thread::yield_now();
+        }
+    }
+
     /// How many messages came.
     pub(crate) fn count(&self, messages: u64) {
         self.words[1].store(messages, Ordering::SeqCst);
@@ -57,6 +64,26 @@ impl Journal {
         self.words[2].store(messages, Ordering::SeqCst);
     }
 
+    /// Adds to all four words.
+    pub(crate) fn add(&self, numbers: [usize; 4]) {
+        for (word, number) in self.words.iter().zip(numbers) {
+            word.fetch_add(number as u64, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn all(&self) -> [u64; 4] {
+        std::array::from_fn(|index| self.words[index].load(Ordering::SeqCst))
+    }
+
+    /// Why no more came.
+    pub(crate) fn stop(&self, why: u64) {
+        self.words[3].store(why, Ordering::SeqCst);
+    }
+
+    pub(crate) fn stopped(&self) -> u64 {
+        self.words[3].load(Ordering::SeqCst)
+    }
+
     pub(crate) fn compare(&self) -> Result<(), String> {
         let (counted, expected) = (self.counted(), self.words[2].load(Ordering::SeqCst));
         if counted == expected {
@@ -64,4 +91,34 @@ impl Journal {
         }
         Err(format!("{counted} messages came, not {expected}"))
     }
+}
+
+/// A text that a child left: its length, then its bytes, a word each.
+fn last_words() -> &'static [AtomicU64; 500] {
+    static PAGE: std::sync::OnceLock<&'static [AtomicU64; 500]> = std::sync::OnceLock::new();
+    // SAFETY: a page of zeroes, aligned and never unmapped, has room for 500 atomics.
+    PAGE.get_or_init(|| unsafe { &*shared_page().cast() })
+}
+
+/// Before a child is made, so that it shares the page.
+pub(crate) fn listen() {
+    last_words()[0].store(0, Ordering::SeqCst);
+}
+
+/// In a child that panics: what its parent is to know.
+pub(crate) fn say(text: &str) {
+    let words = last_words();
+    for (word, byte) in words[1..].iter().zip(text.bytes()) {
+        word.store(u64::from(byte), Ordering::SeqCst);
+    }
+    words[0].store(text.len().min(words.len() - 1) as u64, Ordering::SeqCst);
+}
+
+/// What the last child said.
+pub(crate) fn said() -> String {
+    let words = last_words();
+    let len = words[0].load(Ordering::SeqCst) as usize;
+    let bytes: Vec<u8> =
+        words[1..].iter().take(len).map(|word| word.load(Ordering::SeqCst) as u8).collect();
+    String::from_utf8_lossy(&bytes).replace('\n', " ")
 }

@@ -268,6 +268,11 @@ impl Records {
         Records { label, options, align }
     }
 
+    /// The least that anything takes up.
+    pub(crate) fn unit(&self) -> usize {
+        self.align
+    }
+
     /// Bytes that the first record takes up.
     pub(crate) fn first_footprint(&self) -> usize {
         self.align + LENGTHS[0].next_multiple_of(self.align)

@@ -5,10 +5,10 @@
 
 use super::journal::{DONE, Journal};
 use super::lane::{Lane, Outcome, PopBy, PushBy, Stop};
-use super::sweep::{Cell, Effect};
+use super::sweep::{Cell, Effect, ensure};
 use super::tracer::{Victim, mark};
 use crate::common::scratch;
-use ringlane::{ErrorKind, Name, Peer};
+use ringlane::{ErrorKind, Name, Peer, Wait};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -72,16 +72,6 @@ pub(crate) fn text<E: std::fmt::Debug>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error:?}")
 }
 
-/// Fails the cell with a sentence.
-macro_rules! ensure {
-    ($yes:expr, $($arg:tt)*) => {
-        if !$yes {
-            return Err(format!($($arg)*));
-        }
-    };
-}
-pub(crate) use ensure;
-
 impl<L: Lane> World<L> {
     pub(crate) fn new(lane: &L, left: Option<usize>) -> Result<World<L>, String> {
         let name = scratch();
@@ -127,7 +117,7 @@ fn stuff<L: Lane>(lane: &L, by: PushBy, tx: &mut L::Tx, next: &mut u64) -> Stop 
 }
 
 /// Three times around the ring, so that whatever was left in it comes to light.
-fn go_round<L: Lane>(
+pub(crate) fn go_round<L: Lane>(
     lane: &L,
     tx: &mut L::Tx,
     rx: &mut L::Rx,
@@ -150,13 +140,15 @@ pub(crate) fn survive_producer<L: Lane>(
     mut world: World<L>,
     before: std::ops::Range<u64>,
     after: After,
+    end: &[Stop],
 ) -> Result<bool, String> {
     let mut rx = world.rx.take().expect("the survivor has the consumer");
     let (flight, mut got) = (before.end, vec![]);
     if after == After::Drain {
         let stop = drain(lane, PopBy::Wait(LONG), &mut rx, &mut got);
-        ensure!(stop == Stop::Died, "the survivor's pop gave {stop:?}, not PeerDied");
-        ensure!(lane.rx_peer(&rx) == Peer::Died, "the dead producer is {:?}", lane.rx_peer(&rx));
+        ensure!(end.contains(&stop), "the survivor's pop gave {stop:?}, not {end:?}");
+        let peer = lane.rx_peer(&rx);
+        ensure!(stop != Stop::Died || peer == Peer::Died, "the dead producer is {peer:?}");
     }
     let mut tx = lane.tx(&world.queue).map_err(text("take the dead producer's place"))?;
     ensure!(lane.rx_peer(&rx) == Peer::Alive, "the successor is {:?}", lane.rx_peer(&rx));
@@ -179,13 +171,15 @@ pub(crate) fn survive_consumer<L: Lane>(
     mut world: World<L>,
     sent: u64,
     after: After,
+    end: &[Stop],
 ) -> Result<bool, String> {
     let mut tx = world.tx.take().expect("the survivor has the producer");
     let (mut next, mut got) = (sent, vec![]);
     if after == After::Drain {
         let stop = stuff(lane, PushBy::Wait(LONG), &mut tx, &mut next);
-        ensure!(stop == Stop::Died, "the survivor's push gave {stop:?}, not PeerDied");
-        ensure!(lane.tx_peer(&tx) == Peer::Died, "the dead consumer is {:?}", lane.tx_peer(&tx));
+        ensure!(end.contains(&stop), "the survivor's push gave {stop:?}, not {end:?}");
+        let peer = lane.tx_peer(&tx);
+        ensure!(stop != Stop::Died || peer == Peer::Died, "the dead consumer is {peer:?}");
     }
     let mut rx = lane.rx(&world.queue).map_err(text("take the dead consumer's place"))?;
     ensure!(lane.tx_peer(&tx) == Peer::Alive, "the successor is {:?}", lane.tx_peer(&tx));
@@ -229,6 +223,9 @@ impl<'a, L: Lane> Stream<'a, L> {
             self.lane.send(PushBy::Try, &mut tx, number).expect("fill");
         }
         let message = self.lane.message(fill);
+        if matches!(by, PushBy::Wait(_)) {
+            self.lane.set_tx_wait(&mut tx, Wait::Park);
+        }
         mark();
         let pushed = self.lane.push(by, &mut tx, black_box(&message));
         mark();
@@ -242,6 +239,9 @@ impl<'a, L: Lane> Stream<'a, L> {
     fn consume(&self, name: &Name, by: PopBy) {
         let queue = self.lane.open(name).expect("open");
         let mut rx = self.lane.rx(&queue).expect("take the consumer");
+        if matches!(by, PopBy::Wait(_)) {
+            self.lane.set_rx_wait(&mut rx, Wait::Park);
+        }
         mark();
         let popped = self.lane.pop(by, &mut rx);
         mark();
@@ -337,8 +337,10 @@ impl<L: Lane> Cell for Stream<'_, L> {
     fn judge(&self, world: World<L>) -> Result<bool, String> {
         let (fill, take) = self.filled();
         match self.op {
-            Op::Push(_) => survive_producer(self.lane, world, take..fill, self.after),
-            Op::Pop(_) => survive_consumer(self.lane, world, fill, self.after),
+            Op::Push(_) => {
+                survive_producer(self.lane, world, take..fill, self.after, &[Stop::Died])
+            }
+            Op::Pop(_) => survive_consumer(self.lane, world, fill, self.after, &[Stop::Died]),
         }
     }
 

@@ -2,13 +2,25 @@
 
 use super::journal::Journal;
 use super::tracer::{Trace, Victim};
-use crate::common::{leftovers, watchdog};
+use crate::common::{leftovers, sweep_up, watchdog};
+
+/// Fails the cell with a sentence.
+macro_rules! ensure {
+    ($yes:expr, $($arg:tt)*) => {
+        if !$yes {
+            return Err(format!($($arg)*));
+        }
+    };
+}
+pub(crate) use ensure;
 
 /// What the survivor may see of the operation, by how far the victim came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing before one instruction, all from that instruction on, and surely at the end.
     Once,
+    /// Nothing at first and all at the end; how many instructions it takes is the allocator's affair.
+    Sometime,
     /// Nothing at all.
     Never,
     /// There is no saying: other processes and the clock take part.
@@ -44,8 +56,11 @@ pub(crate) trait Cell {
 /// Which instructions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Every how many. The first and the last are always taken.
-    pub(crate) stride: usize,
+    /// About how many; all if the operation has no more. The first and the last are always taken.
+    pub(crate) budget: usize,
+    /// Take all that are near this one.
+    pub(crate) around: Option<usize>,
+    /// Where to begin to count.
     pub(crate) offset: usize,
     /// Where to stop if the operation does not end by itself.
     pub(crate) most: usize,
@@ -58,9 +73,10 @@ impl Plan {
         if let Some(only) = self.only {
             return vec![only.min(len)];
         }
-        let stride = self.stride;
-        let taken = move |step: &usize| {
-            stride <= 1 || *step == 0 || *step == len || step % stride == self.offset % stride
+        let stride = len.div_ceil(self.budget).max(1);
+        let near = |step: usize| self.around.is_some_and(|at| step.abs_diff(at) <= 30);
+        let taken = |step: &usize| {
+            *step == 0 || *step == len || step % stride == self.offset % stride || near(*step)
         };
         (0..=len).filter(taken).collect()
     }
@@ -77,7 +93,7 @@ pub(crate) struct Tally {
     pub(crate) strays: usize,
     /// The first point at which the operation had taken effect.
     pub(crate) effect: Option<usize>,
-    /// Most rounds of one string instruction.
+    /// Most rounds of one string instruction: each of them is a point, too.
     pub(crate) rounds: usize,
 }
 
@@ -117,7 +133,8 @@ fn place(address: u64) -> String {
     format!("{address:#x}")
 }
 
-fn start<C: Cell>(cell: &C, journal: &Journal) -> Result<(Victim, C::World), String> {
+/// A fresh victim at its first marker.
+pub(crate) fn start<C: Cell>(cell: &C, journal: &Journal) -> Result<(Victim, C::World), String> {
     journal.clear();
     let mut world = cell.world()?;
     let victim = Victim::start(|| cell.victim(&world))?;
@@ -133,10 +150,14 @@ fn one<C: Cell>(
     step: usize,
     tally: &mut Tally,
 ) -> Result<bool, String> {
-    let (mut victim, world) = start(cell, journal)?;
+    let (mut victim, mut world) = start(cell, journal)?;
     tally.points += 1;
-    if !victim.run_to(trace, step)? {
-        tally.strays += 1;
+    if !victim.run_to(trace, step, true)? {
+        // Not where it should be: another, in single steps, which are slow and cannot go wrong.
+        drop((victim, world));
+        sweep_up();
+        (victim, world) = start(cell, journal)?;
+        tally.strays += usize::from(!victim.run_to(trace, step, false)?);
     }
     let done = match fate {
         Fate::Kill => {
@@ -165,26 +186,44 @@ pub(crate) fn sweep<C: Cell>(
     watchdog(60, 0);
     let trace = start(cell, journal).and_then(|(mut victim, _world)| victim.trace(plan.most));
     let trace = trace.map_err(early)?;
+    sweep_up();
     let mut tally = Tally { len: trace.len(), rounds: trace.longest_repeat(), ..Tally::default() };
     for step in plan.points(trace.len()) {
         watchdog(60, step);
         let fault = |text: String| Fault { step, at: place(trace.at[step]), text };
+        let strays = tally.strays;
         let done = one(cell, journal, fate, &trace, step, &mut tally).map_err(fault)?;
+        let exact = tally.strays == strays;
         if fate == Fate::Pause || cell.effect() == Effect::Any || plan.only.is_some() {
             continue;
         }
         match (done, tally.effect) {
             (true, None) => tally.effect = Some(step),
-            (false, Some(since)) => {
+            (false, Some(since)) if cell.effect() != Effect::Sometime => {
                 return Err(fault(format!("lost, though it was there since step {since}")));
             }
             _ => {}
         }
         let ended = trace.ended && step == trace.len();
-        let wanted = ended && cell.effect() == Effect::Once;
-        if step == 0 && done || ended && done != wanted {
+        let wanted = matches!(cell.effect(), Effect::Once | Effect::Sometime);
+        if step == 0 && done || ended && exact && done != wanted {
             return Err(fault(format!("took effect: {done}, the operation ended: {ended}")));
         }
     }
     Ok(tally)
+}
+
+/// The trace of an operation, and where its effect begins, found by halving.
+pub(crate) fn bisect<C: Cell>(cell: &C, journal: &Journal) -> Result<(Trace, usize), String> {
+    watchdog(60, 0);
+    let (mut victim, world) = start(cell, journal)?;
+    let trace = victim.trace(1 << 20)?;
+    drop((victim, world));
+    let (mut before, mut since) = (0, trace.len());
+    while before + 1 < since {
+        let middle = usize::midpoint(before, since);
+        let done = one(cell, journal, Fate::Kill, &trace, middle, &mut Tally::default())?;
+        *if done { &mut since } else { &mut before } = middle;
+    }
+    Ok((trace, since))
 }

@@ -5,10 +5,12 @@
 //! Later ones run freely to a breakpoint shortly before the point asked for and are stepped from there,
 //! so that a point deep in a long call costs no more than an early one.
 
+use super::arena;
+use super::journal::{listen, said, say};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,8 +55,8 @@ impl Trace {
     }
 }
 
-/// Runs `body` in a child process, whose exit code is 0 if it returned.
-pub(crate) fn spawn(body: impl FnOnce()) -> Result<Pid, String> {
+/// Runs `body` in a child process, whose exit code it gives.
+pub(crate) fn fork_child(body: impl FnOnce() -> i32) -> Result<Pid, String> {
     // SAFETY: this process has one thread, so the child finds no lock held and no invariant broken.
     match unsafe { fork() } {
         Err(errno) => Err(format!("fork: {errno}")),
@@ -62,18 +64,29 @@ pub(crate) fn spawn(body: impl FnOnce()) -> Result<Pid, String> {
         Ok(ForkResult::Child) => {
             // SAFETY: asks the kernel to end us with our parent; takes no pointer.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            let code = catch_unwind(AssertUnwindSafe(body)).map_or(101, |()| 0);
+            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the process, without the exit handlers that belong to the parent.
             unsafe { libc::_exit(code) }
         }
     }
 }
 
+/// Runs `body` in a child process that may be stepped, and whose exit code is 0 if it returned.
+pub(crate) fn spawn(body: impl FnOnce()) -> Result<Pid, String> {
+    listen();
+    fork_child(|| {
+        arena::enter();
+        std::panic::set_hook(Box::new(|info| say(&info.to_string())));
+        body();
+        0
+    })
+}
+
 /// Waits for the end of a child that should return.
 pub(crate) fn reap(pid: Pid) -> Result<(), String> {
     match waitpid(pid, None) {
         Ok(WaitStatus::Exited(_, 0)) => Ok(()),
-        other => Err(format!("a child did not end well: {other:?}")),
+        other => Err(format!("a child ended with {other:?}: {}", said())),
     }
 }
 
@@ -103,7 +116,7 @@ impl Victim {
             Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)) => Ok(()),
             other => {
                 self.gone = !matches!(other, Ok(WaitStatus::Stopped(..)));
-                Err(format!("the victim came to an end of its own: {other:?}"))
+                Err(format!("the victim ended by itself with {other:?}: {}", said()))
             }
         }
     }
@@ -146,9 +159,15 @@ impl Victim {
         }
     }
 
-    /// Runs to the point after `step` instructions. False if it went another way than the trace.
-    pub(crate) fn run_to(&mut self, trace: &Trace, step: usize) -> Result<bool, String> {
-        let anchor = trace.anchor(step);
+    /// Runs to the point after `step` instructions, by a breakpoint or in single steps only. False if it
+    /// came to another place than the trace.
+    pub(crate) fn run_to(
+        &mut self,
+        trace: &Trace,
+        step: usize,
+        freely: bool,
+    ) -> Result<bool, String> {
+        let anchor = if freely { trace.anchor(step) } else { 0 };
         let ran = anchor > 0 && self.run_freely(trace.at[anchor], trace.visits[anchor])?;
         let from = if ran { anchor } else { 0 };
         for _ in from..step {
@@ -202,13 +221,6 @@ impl Victim {
     pub(crate) fn finish(mut self) -> Result<(), String> {
         self.gone = true;
         reap(self.pid)
-    }
-
-    /// Whether it has ended, without waiting.
-    pub(crate) fn ended(&mut self) -> bool {
-        let status = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
-        self.gone |= !matches!(status, Ok(WaitStatus::StillAlive));
-        self.gone
     }
 
     fn end(&mut self) {
