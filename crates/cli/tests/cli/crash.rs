@@ -113,6 +113,8 @@ fn a_sender_killed_in_mid_stream_is_reported_after_all_it_sent() {
 
     let mut send = start_send(&ring);
     let writer = send.write_all_aside(items(30..500));
+    // Before that, a receiver would be told of the dead one.
+    ring.wait_holder("producer", &send);
     let received = run(&["recv", ring.as_str()]).succeeded().stdout;
     send.finish().succeeded();
     writer.join().expect("written");

@@ -131,7 +131,7 @@ fn an_end_has_one_holder() {
     assert_eq!(recv.read(4), b"mine");
     for (command, end, holder) in [("send", "producer", send.id()), ("recv", "consumer", recv.id())]
     {
-        let holder = format!("process {holder} holds it and is alive");
+        let holder = format!("a living process holds it, the last to take it was {holder}");
         run(&[command, ring.as_str()]).failed(&[&format!("the {end} end of ring"), &holder]);
     }
     send.finish().succeeded();
@@ -208,7 +208,10 @@ fn another_users_ring_is_not_ours() {
     let (ring, _file) = detached("permission");
     // That user may not be able to reach the build directory.
     let copy = std::env::temp_dir().join(format!("{}-exe", ring.as_str()));
-    std::fs::copy(EXE, &copy).expect("copied");
+    // By another process: a child that some other test starts now could inherit our open copy, and a file
+    // that is open for writing cannot be run.
+    let copied = Command::new("cp").arg(EXE).arg(&copy).status();
+    assert!(copied.expect("cp runs").success());
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("allowed");
     for command in ["send", "recv", "stat", "rm"] {
         let mut other = Command::new("setpriv");

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,15 @@ impl RingName {
     pub(crate) fn wait_count(&self, field: &str, least: u64) {
         let what = format!("{field} {least} of {}", self.0);
         wait_for(&what, || self.stat()?[field].as_u64().filter(|count| *count >= least));
+    }
+
+    /// Waits until this process holds an end.
+    pub(crate) fn wait_holder(&self, end: &str, process: &Running) {
+        wait_for(&format!("the {end} of {}", self.0), || {
+            let stat = self.stat()?;
+            let holder = &stat[end];
+            (holder["alive"] == true && holder["pid"] == process.id()).then_some(())
+        });
     }
 }
 
@@ -123,15 +133,18 @@ impl Running {
         self.stdout = None;
     }
 
-    /// Reads exactly so many bytes of its stdout.
+    /// Reads exactly so many bytes of its stdout, on a thread, so that the watchdog sees to it.
     pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        self.stdout
-            .as_mut()
-            .expect("still open")
-            .read_exact(&mut bytes)
-            .expect("it writes so much");
-        bytes
+        let mut stdout = self.stdout.take().expect("still open");
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = vec![0; len];
+            let read = stdout.read_exact(&mut bytes);
+            sender.send((stdout, read.map(|()| bytes)))
+        });
+        let (stdout, bytes) = receiver.recv_timeout(PATIENCE).expect("it writes so much");
+        self.stdout = Some(stdout);
+        bytes.expect("it writes so much before it ends")
     }
 
     pub(crate) fn kill(&mut self) {

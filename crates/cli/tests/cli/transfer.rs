@@ -1,6 +1,6 @@
 //! `send` and `recv`: streams that arrive as they were.
 
-use crate::program::{RingName, Running, run, run_with, wait_for};
+use crate::program::{RingName, Running, run, run_with};
 use sha2::{Digest, Sha256};
 
 /// Bytes without a pattern, but the same each time.
@@ -165,9 +165,7 @@ fn after_a_reader_gave_up_a_new_pair_goes_on() {
     let mut send = Running::start(&args);
     send.write(b"the end");
     send.close_stdin();
-    wait_for("the new sender", || {
-        (ring.stat()?["producer"]["pid"].as_u64()? == u64::from(send.id())).then_some(())
-    });
+    ring.wait_holder("producer", &send);
     let received = run(&["recv", ring.as_str()]).succeeded().stdout;
     send.finish().succeeded();
     assert!(received.ends_with(b"the end"));
