@@ -4,7 +4,6 @@
 //! ping-pong probed before and after; every message is checked. Only ratios mean anything: the
 //! host moves the virtual processors about.
 #![allow(unsafe_code, reason = "the floors are bare atomics in shared memory")]
-#![allow(clippy::disallowed_types, reason = "the floors are bare atomics in shared memory")]
 #![allow(missing_docs, reason = "a program")]
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -264,8 +263,10 @@ fn bare(name: &str, first: bool) -> (Option<SharedMemory>, Mapping) {
 
 fn word(mapping: &Mapping, offset: usize) -> &AtomicU64 {
     assert!(offset + 8 <= mapping.len());
-    // SAFETY: in bounds, just checked, and aligned: the offsets used are multiples of a line.
-    unsafe { mapping.as_ptr().add(offset).cast::<AtomicU64>().as_ref() }
+    // SAFETY: in bounds, just checked.
+    let word = unsafe { mapping.as_ptr().add(offset) };
+    // SAFETY: mapped while `mapping` is borrowed, and the offsets used are multiples of a line.
+    unsafe { word.cast::<AtomicU64>().as_ref() }
 }
 
 fn two_lines(name: &str, trips: u64, first: bool) -> Duration {

@@ -27,3 +27,8 @@ pub use queue::inspect;
 pub use queue::{record, spsc};
 pub use shm::{Lifetime, Mapping, Name, OpenOptions, SharedMemory};
 pub use wait::Wait;
+
+/// The guide's code is compiled and run like all other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

@@ -50,6 +50,18 @@ const WORDWISE: usize = 256;
 #[cfg(loom)]
 const WORDWISE: usize = usize::MAX;
 
+/// The word that is `index` words after `at`.
+///
+/// # Safety
+/// It lies in memory that stays mapped while the reference is used, and is aligned.
+#[inline(always)]
+pub(crate) unsafe fn word_at<'a>(at: NonNull<AtomicU64>, index: usize) -> &'a AtomicU64 {
+    // SAFETY: the word is in mapped memory, and so in one allocation with `at`.
+    let word = unsafe { at.add(index) };
+    // SAFETY: as the contract says; an atomic may be written by others.
+    unsafe { word.as_ref() }
+}
+
 /// Copies `value` to the words at `to`.
 ///
 /// # Safety
@@ -65,9 +77,9 @@ pub(crate) unsafe fn store<T: Plain>(to: NonNull<AtomicU64>, value: &T) {
     let mut words = from.chunks_exact(8);
     let mut index = 0;
     for word in words.by_ref() {
-        let word = u64::from_ne_bytes(word.try_into().expect("chunks of eight"));
+        let bits = u64::from_ne_bytes(word.try_into().expect("chunks of eight"));
         // SAFETY: word `index` lies within the words that the caller vouches for.
-        unsafe { to.add(index).as_ref() }.store(word, Relaxed);
+        unsafe { word_at(to, index) }.store(bits, Relaxed);
         index += 1;
     }
     let rest = words.remainder();
@@ -75,7 +87,7 @@ pub(crate) unsafe fn store<T: Plain>(to: NonNull<AtomicU64>, value: &T) {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
         // SAFETY: a value that ends within a word has that whole word, by the contract.
-        unsafe { to.add(index).as_ref() }.store(u64::from_ne_bytes(last), Relaxed);
+        unsafe { word_at(to, index) }.store(u64::from_ne_bytes(last), Relaxed);
     }
 }
 
@@ -95,7 +107,7 @@ pub(crate) unsafe fn load<T: Plain>(from: NonNull<AtomicU64>) -> T {
     } else {
         for (index, chunk) in to.chunks_mut(8).enumerate() {
             // SAFETY: word `index` lies within the words that the caller vouches for.
-            let word = unsafe { from.add(index).as_ref() }.load(Relaxed);
+            let word = unsafe { word_at(from, index) }.load(Relaxed);
             chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
         }
     }

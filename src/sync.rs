@@ -1,12 +1,11 @@
 //! The one door to atomics: `std`'s, or loom's under `--cfg loom`.
 //!
-//! Nothing else in the crate names `std::sync::atomic` (clippy refuses it), so every ordering that
+//! Nothing else in the crate names `std::sync::atomic` (`tests/house.rs` looks), so every ordering that
 //! ships is an ordering that the models in `loom-tests` explore.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
-#[allow(clippy::disallowed_types, reason = "this is the door")]
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// The cheap half of the asymmetric fence: orders nothing in the processor, only in the compiler.
@@ -18,7 +17,6 @@ pub(crate) fn light_fence() {
     #[cfg(loom)]
     fence(Ordering::SeqCst);
     #[cfg(not(loom))]
-    #[allow(clippy::disallowed_methods, reason = "this is the door")]
     std::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 

@@ -263,9 +263,13 @@ fn a_forked_child_has_no_end_of_its_own() {
     let name = name("fork");
     let queue = spsc::Queue::<u64>::create(&name, 8).unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
-    // SAFETY: the copy is dropped in the child alone; the parent's original stays whole.
-    let copies =
-        unsafe { (std::ptr::read(&queue), std::ptr::read(&producer), std::ptr::read(&consumer)) };
+    /// A second owner of the same thing, as a fork makes one.
+    fn copy<T>(original: &T) -> T {
+        // SAFETY: the copies are dropped in the child alone, where they are what a fork left; the parent's
+        // originals stay whole.
+        unsafe { std::ptr::read(original) }
+    }
+    let copies = (copy(&queue), copy(&producer), copy(&consumer));
     let copies = std::mem::ManuallyDrop::new(copies);
     let status = forked(move || drop(std::mem::ManuallyDrop::into_inner(copies)));
     assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");

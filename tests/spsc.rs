@@ -202,7 +202,7 @@ fn a_second_holder_of_an_end_is_refused_and_told_who_has_it() {
     assert_eq!(error.kind(), ErrorKind::InUse);
     let pid = std::process::id();
     let text = format!(
-        "take the producer end of ring {:?}: process {pid} holds it and is alive",
+        "take the producer end of ring {:?}: a living process holds it, the last to take it was {pid}",
         name.as_str()
     );
     assert_eq!(error.to_string(), text);

@@ -164,7 +164,7 @@ impl Bytes {
     pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset < self.capacity && offset.is_multiple_of(WORD), "no word at {offset}");
         // SAFETY: the word lies within the data, just checked, and `self` keeps the segment.
-        unsafe { self.at.add(offset / WORD).as_ref() }
+        unsafe { plain::word_at(self.at, offset / WORD) }
     }
 
     #[inline(always)]

@@ -210,16 +210,16 @@ impl Header {
         if self.magic != MAGIC {
             return corrupt("is no ring: it does not begin with \"ringlane\"".into());
         }
-        if self.version != VERSION {
-            return incompatible(format!(
-                "layout version {}, this build reads {VERSION}",
-                self.version
-            ));
-        }
         if (self.word_bits, self.byte_order) != (64, BYTE_ORDER) {
             return incompatible(format!(
                 "made by a machine of another kind: {}-bit words, byte order {:#010x}",
                 self.word_bits, self.byte_order
+            ));
+        }
+        if self.version != VERSION {
+            return incompatible(format!(
+                "layout version {}, this build reads {VERSION}",
+                self.version
             ));
         }
         if self.layout != LAYOUT {

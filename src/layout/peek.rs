@@ -50,11 +50,15 @@ impl Peek {
         }
         let position = offset_of!(Part, position);
         let gate = offset_of!(Part, gate);
-        let state = word(&bytes, gate + offset_of!(Gate, state));
+        let state_at = gate + offset_of!(Gate, state);
+        let state = word(&bytes, state_at);
         let mut holder = Peer::Vacant;
         if state != state::VACANT {
             let locked = sys::is_locked(&self.handle, side.lock_byte())?;
-            holder = peer_of(state, || (locked, state));
+            // Who closes does so before it drops its lock, and must not pass for dead.
+            let mut after = [0; 4];
+            sys::read_at(&self.handle, at + state_at as u64, &mut after)?;
+            holder = peer_of(state, || (locked, u32::from_ne_bytes(after)));
         }
         Ok(PartImage {
             at: long(&bytes, position + offset_of!(Position, at)),

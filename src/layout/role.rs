@@ -56,7 +56,7 @@ impl Role {
         let lock = sys::reopen(segment.memory().handle()).map_err(refuse)?;
         let Some(lock) = sys::try_lock(lock, side.lock_byte()).map_err(refuse)? else {
             let pid = gate.pid.load(Ordering::Relaxed);
-            let text = format!("process {pid} holds it and is alive");
+            let text = format!("a living process holds it, the last to take it was {pid}");
             return Err(refuse(Error::new(ErrorKind::InUse, text)));
         };
         // Whoever removes a ring holds its locks while doing so: having ours, we see it.
@@ -71,10 +71,10 @@ impl Role {
         let generation = gate.generation.load(Ordering::Relaxed).wrapping_add(1);
         gate.generation.store(generation, Ordering::Relaxed);
         gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
-        // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and Waiter. Whoever sees
-        // the new holder sees its record.
+        // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and End::peer_closed. Whoever
+        // sees the new holder sees its record.
         gate.state.store(state::ATTACHED, Ordering::Release);
-        // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Waiter::announce: either that
+        // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Bell::announce: either that
         // sleeper sees `unfenced`, or our first operation sees its sleep word.
         fence(Ordering::SeqCst);
         Ok(Role { lock, side, owner: sys::process_id() })
@@ -87,12 +87,14 @@ impl Role {
     /// What the other end is. One system call while a process holds it.
     pub(crate) fn peer(&self, segment: &Segment) -> Peer {
         let side = self.side.other();
-        // A failing query is no proof of death.
-        peer_of(segment.part(side).gate.state.load(Ordering::Acquire), || {
+        let state = &segment.part(side).gate.state;
+        // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close.
+        peer_of(state.load(Ordering::Acquire), || {
+            // A failing query is no proof of death.
             let locked = sys::is_locked_beside(&self.lock, side.lock_byte()).unwrap_or(true);
             // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close: a
             // holder that closed did so before it dropped its lock, and must not pass for dead.
-            (locked, segment.part(side).gate.state.load(Ordering::Acquire))
+            (locked, state.load(Ordering::Acquire))
         })
     }
 

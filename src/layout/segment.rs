@@ -4,6 +4,7 @@
 use super::header::{Header, Kind, Spec};
 use super::part::{Part, Side};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plain;
 use crate::shm::{Lifetime, Name, OpenOptions, SharedMemory};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys;
@@ -136,7 +137,7 @@ impl Words {
         for position in (0..header.capacity).map(|n| start.wrapping_add(n)) {
             let word = (position & (header.capacity - 1)) * header.stride / 8;
             // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
-            let sequence = unsafe { self.data.add(word as usize).as_ref() };
+            let sequence = unsafe { plain::word_at(self.data, word as usize) };
             let before = position.wrapping_add(1).wrapping_sub(header.capacity);
             sequence.store(before, Ordering::Relaxed);
         }

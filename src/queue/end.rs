@@ -193,21 +193,22 @@ fn block_while<S, R>(
     }
 }
 
-/// Waits until the consumer's position has reached `target`, the producer's own.
+/// Waits until the consumer's position has reached the producer's own. `extent` says that, and the capacity.
 pub(super) fn flush<S>(
     owner: &mut S,
     end: impl Fn(&mut S) -> &mut End + Copy,
     timeout: Option<Duration>,
-    target: impl Fn(&mut S) -> u64,
+    extent: impl Fn(&mut S) -> (u64, u64),
 ) -> std::result::Result<(), PushError<()>> {
-    let tail = target(owner);
+    let (tail, capacity) = extent(owner);
     let flushed = |owner: &mut S| {
         let end = end(owner);
         // Closed is looked at first: a consumer may have taken the last value and then closed.
         let closed = end.peer_closed();
-        match end.lead(tail) == 0 {
-            true => Some(Ok(())),
-            false => closed.then_some(Err(PushError::Closed(()))),
+        match end.lead(tail) {
+            0 => Some(Ok(())),
+            lead if lead > capacity => Some(Err(PushError::Corrupt(()))),
+            _ => closed.then_some(Err(PushError::Closed(()))),
         }
     };
     if let Some(done) = flushed(owner) {

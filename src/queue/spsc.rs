@@ -177,8 +177,9 @@ impl<T: Plain> Options<T> {
 /// A single-producer single-consumer queue of `T` in shared memory.
 ///
 /// A `Queue` is a handle: it keeps the memory and gives out the two ends. Values are delivered in order,
-/// each whole. A value whose `push` returned is delivered even if the producer is killed right after; a
-/// consumer killed in the middle of a `pop` leaves its value for its successor.
+/// each whole. A value whose `push` returned is delivered even if the producer is killed right after. A
+/// consumer that is killed in the middle of a `pop` leaves the value for its successor, unless it had
+/// given the slot back already: then it has had the value.
 ///
 /// ```
 /// use ringlane::spsc::Queue;
@@ -448,7 +449,7 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn flush(&mut self, timeout: Option<Duration>) -> std::result::Result<(), PushError<()>> {
-        super::end::flush(self, |p| &mut p.end, timeout, |p| p.ring.tail())
+        super::end::flush(self, |p| &mut p.end, timeout, |p| (p.ring.tail(), p.slots.capacity()))
     }
 
     /// How many more values fit now. It can only become more until this end pushes.

@@ -275,9 +275,9 @@ impl Reader {
     pub(crate) fn release(&mut self, found: Found, own: &Position) {
         self.head = found.next;
         self.count = self.count.wrapping_add(1);
-        own.count.store(self.count, Ordering::Relaxed);
         // ORDERING(record-head): Release. Pairs with ORDERING(record-head) in Writer::claim: our reads are
         // complete before the bytes are written again.
         own.at.store(self.head.at, Ordering::Release);
+        own.count.store(self.count, Ordering::Relaxed);
     }
 }

@@ -175,7 +175,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`ReserveError::Full`] when the time ran out, [`ReserveError::Closed`] and
-    /// [`ReserveError::PeerDied`] if something is left that nobody will take.
+    /// [`ReserveError::PeerDied`] if something is left that nobody will take, [`ReserveError::Corrupt`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -188,7 +188,8 @@ impl Producer {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<()> {
-        end::flush(self, |p| &mut p.end, timeout, |p| p.ring.tail()).map_err(ReserveError::from)
+        let extent = |p: &mut Producer| (p.ring.tail(), p.bytes.capacity() as u64);
+        end::flush(self, |p| &mut p.end, timeout, extent).map_err(ReserveError::from)
     }
 
     /// What the consumer is now.
