@@ -70,11 +70,15 @@ impl Report {
             self.ratio(),
             self.rounds
         ))?;
-        let latency = |quantile| {
-            let nanoseconds = self.ring.latency[quantile].as_u64().unwrap_or(0);
-            format!("{quantile} {:.2}", nanoseconds as f64 / 1000.0)
-        };
-        output::print(&format!("hand-over in us: {}", QUANTILES.map(latency).join(", ")))
+        output::print("hand-over in us, the wait for a busy reader included")?;
+        for (name, rate) in [("ring", &self.ring), ("bare", &self.bare)] {
+            let quantiles = QUANTILES.map(|quantile| {
+                let nanoseconds = rate.latency[quantile].as_u64().unwrap_or(0);
+                format!("{quantile} {:.2}", nanoseconds as f64 / 1000.0)
+            });
+            output::print(&format!("{name}  {}", quantiles.join("  ")))?;
+        }
+        Ok(())
     }
 
     pub(super) fn print_json(&self) -> Outcome {
