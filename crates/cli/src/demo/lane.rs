@@ -1,6 +1,5 @@
 //! The two ways that frames go: the ring, and a bare loop over shared memory with nothing around it.
 #![allow(unsafe_code, reason = "frames are written and read in place")]
-#![allow(clippy::disallowed_types, reason = "the bare loop has no loom model: it is the yardstick")]
 
 use super::Plan;
 use crate::output::{Failure, Outcome};
