@@ -279,7 +279,7 @@ impl Header {
     pub(crate) fn expect(&self, spec: &Spec) -> Result<()> {
         let Some(kind) = Kind::of(self.kind).filter(|kind| *kind == spec.kind) else {
             let text = format!(
-                "is a {} ring, not a {} one",
+                "is a ring of kind {}, and {} is wanted",
                 Kind::of(self.kind).map_or("?", Kind::as_str),
                 spec.kind.as_str()
             );

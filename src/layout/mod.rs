@@ -26,4 +26,4 @@ pub(crate) use part::{Gate, Position, Side, state};
 pub(crate) use peek::Peek;
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Parts, Segment};
+pub(crate) use segment::{Create, Parts, Segment, page};

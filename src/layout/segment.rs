@@ -54,12 +54,15 @@ struct Words {
     watches: Box<[crate::sync::Watch]>,
 }
 
+/// The unit of a new segment's parts, in bytes. A model has no pages, and every word of it costs time.
+pub(crate) fn page() -> usize {
+    if cfg!(loom) { 64 } else { sys::page_size().max(4096) }
+}
+
 impl Segment {
     /// A new segment: under a name that nothing has, or without one.
     pub(crate) fn create(spec: &Spec, how: &Create, name: Option<&Name>) -> Result<Arc<Segment>> {
-        // A model has no pages, and every word of it costs time.
-        let page = if cfg!(loom) { 64 } else { sys::page_size().max(4096) };
-        let header = spec.header(page)?;
+        let header = spec.header(page())?;
         let memory = match name {
             Some(_) => OpenOptions::new()
                 .size(header.total)

@@ -165,23 +165,45 @@ impl Options {
         self
     }
 
-    fn spec(&self) -> Result<Spec> {
+    /// The longest record in bytes that a ring created with these options takes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidSize`] if there can be no such ring.
+    ///
+    /// ```
+    /// let mut options = ringlane::record::Queue::options();
+    /// options.capacity(1 << 16);
+    /// assert_eq!(options.max_len()?, options.private()?.max_len());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn max_len(&self) -> Result<usize> {
+        let capacity = self.bytes()?.next_multiple_of(crate::layout::page());
+        Ok(Shape { capacity, align: self.align, wrap: self.wrap }.max_len())
+    }
+
+    /// The capacity asked for, in bytes, if there can be such a ring.
+    fn bytes(&self) -> Result<usize> {
         let invalid = |text: String| Err(Error::new(ErrorKind::InvalidSize, text));
+        if !crate::layout::is_alignment(self.align) {
+            return invalid(format!("records aligned to {} bytes: 8 and 64 are there", self.align));
+        }
+        let (wanted, text) = match self.capacity {
+            Size::Bytes(bytes) => (Some(bytes), format!("{bytes} bytes")),
+            Size::Records { count, len } => (
+                Shape::capacity_for(count, len, self.align),
+                format!("{count} records of {len} bytes"),
+            ),
+        };
+        match wanted.filter(|bytes| *bytes <= isize::MAX as usize / 4) {
+            Some(0) => invalid("a ring of 0 bytes".into()),
+            Some(bytes) => Ok(bytes),
+            None => invalid(format!("{text} are more than any memory")),
+        }
+    }
+
+    fn spec(&self, capacity: usize) -> Spec {
         let align = self.align;
-        if !crate::layout::is_alignment(align) {
-            return invalid(format!("records aligned to {align} bytes: 8 and 64 are there"));
-        }
-        let wanted = match self.capacity {
-            Size::Bytes(bytes) => Some(bytes),
-            Size::Records { count, len } => Shape::capacity_for(count, len, align),
-        };
-        let Some(capacity) = wanted.filter(|n| *n <= isize::MAX as usize / 4) else {
-            return invalid(format!("{:?} is more than any memory", self.capacity));
-        };
-        if capacity == 0 {
-            return invalid("a ring of 0 bytes".into());
-        }
-        Ok(Spec {
+        Spec {
             kind: Kind::Record,
             capacity,
             stride: align,
@@ -190,11 +212,11 @@ impl Options {
             wrap: self.wrap,
             tag: self.tag,
             type_name: "bytes",
-        })
+        }
     }
 
     fn make(&self, name: Option<&Name>) -> Result<Queue> {
-        Ok(Queue { segment: Segment::create(&self.spec()?, &self.how, name)? })
+        Ok(Queue { segment: Segment::create(&self.spec(self.bytes()?), &self.how, name)? })
     }
 
     /// Makes a new queue. It appears whole, under a name that nothing has.
@@ -240,8 +262,8 @@ impl Options {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn open(&self, name: &Name) -> Result<Queue> {
-        let opened = self.spec().and_then(|spec| Segment::open(&spec, name));
-        let opened = opened.map(|segment| Queue { segment });
+        // Capacity and alignment are the creator's, so what is said of them here does not count.
+        let opened = Segment::open(&self.spec(0), name).map(|segment| Queue { segment });
         opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
     }
 }

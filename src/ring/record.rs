@@ -22,9 +22,9 @@ const LENGTH_SHIFT: u32 = 8;
 /// How a ring's bytes are divided: the same numbers on both sides, none of them from the peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    capacity: usize,
-    align: usize,
-    wrap: Wrap,
+    pub(crate) capacity: usize,
+    pub(crate) align: usize,
+    pub(crate) wrap: Wrap,
 }
 
 /// What a header says.

@@ -3,7 +3,6 @@
 
 use super::{Backoff, GRACE, Totals, byte_count, options, seconds};
 use crate::output::{Failure, Outcome};
-use nix::unistd::{SysconfVar, sysconf};
 use ringlane::record::Producer;
 use ringlane::{ErrorKind, Lifetime, Name, ReserveError};
 use std::fs::File;
@@ -84,8 +83,8 @@ fn take_end(args: &SendArgs, name: &Name) -> Outcome<Producer> {
         let found = match options.open(name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Before anything has the name.
-                if let Some((capacity, max)) = limits(args.capacity) {
-                    check_record(args, name, capacity, max)?;
+                if let Ok(max) = options.max_len() {
+                    check_record(args, name, args.capacity, max)?;
                 }
                 options.create(name)
             }
@@ -118,16 +117,6 @@ fn check_record(args: &SendArgs, name: &Name, capacity: usize, max: usize) -> Ou
         args.record
     );
     Err(Failure::new(text))
-}
-
-/// What the library makes of a capacity, and the longest record that fits in: half the ring less two
-/// headers. Computed, because making a ring to ask it costs its memory. `None` if there is no such ring;
-/// then the library says so.
-fn limits(capacity: usize) -> Option<(usize, usize)> {
-    const HEADER: usize = 8;
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten()?;
-    let capacity = capacity.checked_next_multiple_of(usize::try_from(page).ok()?)?;
-    Some((capacity, (capacity / 2).checked_sub(2 * HEADER)? / HEADER * HEADER))
 }
 
 struct Sender<'a> {
@@ -208,19 +197,5 @@ fn read_some(input: &mut File, bytes: &mut [u8]) -> std::io::Result<usize> {
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             done => return done,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_library_has_the_same_limits() {
-        for capacity in [1, 4096, 4097, 65_536, 100_000, 1 << 20] {
-            let queue = options().capacity(capacity).private().expect("made");
-            assert_eq!(limits(capacity), Some((queue.capacity(), queue.max_len())));
-        }
-        assert_eq!(limits(usize::MAX), None);
     }
 }

@@ -30,7 +30,8 @@ fn a_ring_of_values_is_no_stream() {
     let ring = RingName::new("values");
     let queue = spsc::Queue::<u64>::create(&ring.name(), 8).expect("made");
     for command in ["send", "recv"] {
-        run(&[command, ring.as_str()]).failed(&[ring.as_str(), "is a spsc ring, not a record one"]);
+        run(&[command, ring.as_str()])
+            .failed(&[ring.as_str(), "is a ring of kind spsc, and record is wanted"]);
     }
     drop(queue);
 }
