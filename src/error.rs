@@ -26,8 +26,14 @@ pub enum ErrorKind {
     PermissionDenied,
     /// The name has a character or a length that no platform takes.
     InvalidName,
-    /// A size, offset, capacity or alignment is outside its limits.
+    /// A size, capacity or alignment is outside its limits, or an object is smaller than it must be.
     InvalidSize,
+    /// Options that contradict each other or leave out what is needed.
+    InvalidInput,
+    /// A range does not lie within the object or the mapping, or a number is past its limit.
+    OutOfRange,
+    /// Not while the object is in use as it is: mappings of it are there.
+    InvalidState,
     /// The object is a ring, but not one that this call can use: another kind, value type, tag,
     /// layout version or word size.
     Incompatible,
@@ -35,8 +41,10 @@ pub enum ErrorKind {
     Corrupt,
     /// A living process holds this end of the ring.
     InUse,
-    /// The memory asked for is not there: `/dev/shm` is full or a limit is reached.
+    /// The memory asked for is not there: `/dev/shm` is full or a limit on memory is reached.
     NoSpace,
+    /// A limit on a count is reached: mappings, open files, bytes locked in memory.
+    LimitReached,
     /// This platform, or this object, cannot do it.
     Unsupported,
     /// Any other error of the operating system; see [`Error::raw_os_error`].
@@ -71,6 +79,7 @@ impl Error {
             libc::EEXIST => ErrorKind::AlreadyExists,
             libc::EACCES | libc::EPERM | libc::EROFS => ErrorKind::PermissionDenied,
             libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EFBIG => ErrorKind::NoSpace,
+            libc::EMFILE | libc::ENFILE => ErrorKind::LimitReached,
             libc::ENOSYS | libc::EOPNOTSUPP => ErrorKind::Unsupported,
             _ => ErrorKind::Os,
         };
@@ -134,10 +143,14 @@ impl From<Error> for std::io::Error {
             ErrorKind::NotFound => Io::NotFound,
             ErrorKind::AlreadyExists => Io::AlreadyExists,
             ErrorKind::PermissionDenied => Io::PermissionDenied,
-            ErrorKind::InvalidName | ErrorKind::InvalidSize => Io::InvalidInput,
+            ErrorKind::InvalidName
+            | ErrorKind::InvalidSize
+            | ErrorKind::InvalidInput
+            | ErrorKind::OutOfRange => Io::InvalidInput,
             ErrorKind::Incompatible | ErrorKind::Corrupt => Io::InvalidData,
-            ErrorKind::InUse => Io::ResourceBusy,
+            ErrorKind::InUse | ErrorKind::InvalidState => Io::ResourceBusy,
             ErrorKind::NoSpace => Io::StorageFull,
+            ErrorKind::LimitReached => Io::QuotaExceeded,
             ErrorKind::Unsupported => Io::Unsupported,
             ErrorKind::Os => Io::Other,
         };

@@ -25,7 +25,10 @@ pub use plain::Plain;
 #[cfg(not(loom))]
 pub use queue::inspect;
 pub use queue::{record, spsc};
-pub use shm::{Lifetime, Mapping, Name, OpenOptions, SharedMemory};
+pub use shm::{
+    Capabilities, CloseError, Granted, Lifetime, MapOptions, Mapping, Name, OpenOptions, Resize,
+    SharedMemory, capabilities,
+};
 pub use wait::Wait;
 
 /// The guide's code is compiled and run like all other examples.

@@ -267,9 +267,9 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
 #[test]
 fn memory_is_named_mapped_and_removed() {
     let name = Temporary::new("memory");
-    let memory = OpenOptions::new().size(10_000).create(&name.0).unwrap();
+    let memory = SharedMemory::create(&name.0, 10_000).unwrap();
     assert_eq!((memory.size().unwrap(), memory.created()), (10_000, true));
-    let reader = OpenOptions::new().write(false).open(&name.0).unwrap();
+    let reader = OpenOptions::new().read(true).open(&name.0).unwrap();
     let (one, two) = (memory.map().unwrap(), reader.map().unwrap());
     drop(memory);
     assert_eq!(SharedMemory::open(&name.0).unwrap_err().kind(), ErrorKind::NotFound);
@@ -277,10 +277,11 @@ fn memory_is_named_mapped_and_removed() {
     let mut bytes = [0; 10];
     two.read_at(9_990, &mut bytes).unwrap();
     assert_eq!(&bytes, b"still here");
-    assert_eq!(two.read_at(9_991, &mut bytes).unwrap_err().kind(), ErrorKind::InvalidSize);
-    assert_eq!(two.read_at(usize::MAX, &mut bytes).unwrap_err().kind(), ErrorKind::InvalidSize);
+    assert_eq!(two.read_at(9_991, &mut bytes).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(two.read_at(usize::MAX, &mut bytes).unwrap_err().kind(), ErrorKind::OutOfRange);
     assert_eq!(two.write_at(0, b"x").unwrap_err().kind(), ErrorKind::PermissionDenied);
-    assert_eq!(SharedMemory::create(&name.0, 0).unwrap_err().kind(), ErrorKind::InvalidSize);
+    let empty = SharedMemory::create(&name.0, 0).unwrap();
+    assert_eq!(empty.map().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Peek {
         }
         let mut locks = Vec::new();
         for side in [Side::Producer, Side::Consumer].into_iter().filter(|_| !force) {
-            locks.push(sys::try_lock(sys::reopen(&handle)?, side.lock_byte())?);
+            locks.push(sys::try_lock(sys::reopen(&handle, Access::ReadWrite)?, side.lock_byte())?);
             if locks.iter().any(Option::is_none) {
                 let holder = Peek::open(name).and_then(|peek| peek.part(side)).map(|part| part.pid);
                 let text = match holder {
@@ -97,7 +97,7 @@ impl Peek {
                 return Err(Error::new(ErrorKind::InUse, text));
             }
         }
-        sys::unlink(name.as_str(), Some(sys::stat(&handle)?.identity))
+        sys::unlink(name.as_str(), Some(&handle))
     }
 }
 

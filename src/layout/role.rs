@@ -8,7 +8,7 @@ use super::part::{Side, state};
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Ordering, fence};
-use crate::sys;
+use crate::sys::{self, Access};
 
 /// What the other end is to us.
 ///
@@ -53,7 +53,7 @@ impl Role {
             e.on(format_args!("take the {} end of ring {name:?}", side.as_str()))
         };
         let gate = &segment.part(side).gate;
-        let lock = sys::reopen(segment.memory().handle()).map_err(refuse)?;
+        let lock = sys::reopen(segment.memory().handle(), Access::ReadWrite).map_err(refuse)?;
         let Some(lock) = sys::try_lock(lock, side.lock_byte()).map_err(refuse)? else {
             let pid = gate.pid.load(Ordering::Relaxed);
             let text = format!("a living process holds it, the last to take it was {pid}");

@@ -16,13 +16,15 @@ use std::sync::Arc;
 pub(crate) struct Create {
     pub(crate) mode: u32,
     pub(crate) lifetime: Lifetime,
+    /// Whether one that is opened may be another user's.
+    pub(crate) foreign: bool,
     /// The first position. Anything but 0 is for tests of what happens near a limit.
     pub(crate) start: u64,
 }
 
 impl Default for Create {
     fn default() -> Self {
-        Create { mode: 0o600, lifetime: Lifetime::CreatorOwned, start: 0 }
+        Create { mode: 0o600, lifetime: Lifetime::CreatorOwned, foreign: false, start: 0 }
     }
 }
 
@@ -64,7 +66,7 @@ impl Segment {
     pub(crate) fn create(spec: &Spec, how: &Create, name: Option<&Name>) -> Result<Arc<Segment>> {
         let header = spec.header(page())?;
         let memory = match name {
-            Some(_) => OpenOptions::new()
+            Some(_) => OpenOptions::read_write()
                 .size(header.total)
                 .mode(how.mode)
                 .lifetime(how.lifetime)
@@ -84,11 +86,51 @@ impl Segment {
     }
 
     /// The segment of this name, if it is what `spec` says. Its capacity is the creator's.
-    pub(crate) fn open(spec: &Spec, name: &Name) -> Result<Arc<Segment>> {
-        let memory = OpenOptions::new().open(name)?;
+    pub(crate) fn open(spec: &Spec, how: &Create, name: &Name) -> Result<Arc<Segment>> {
+        let mut options = OpenOptions::read_write();
+        let memory = options.mode(how.mode).allow_foreign(how.foreign).open(name)?;
+        Segment::attach(spec, memory)
+    }
+
+    /// The segment in an object that is open already, which may be larger.
+    pub(crate) fn attach(spec: &Spec, memory: SharedMemory) -> Result<Arc<Segment>> {
         let header = Segment::read_header(memory.handle())?;
         header.expect(spec)?;
         let words = Words::attach(&memory, &header)?;
+        Ok(Arc::new(Segment { memory, words, header }))
+    }
+
+    /// A new segment in an object that is there already, which may be larger. What it holds is lost.
+    #[cfg(not(loom))]
+    pub(crate) fn host(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
+        let header = spec.header(page())?;
+        let size = memory.size()?;
+        if size < header.total {
+            let text = format!("the ring takes {} bytes, the object has {size}", header.total);
+            return Err(Error::new(ErrorKind::InvalidSize, text));
+        }
+        // Whoever holds an end of a ring in there has its lock, and nobody gets one before we are done.
+        let mut locks = Vec::new();
+        for side in [Side::Producer, Side::Consumer] {
+            let handle = sys::reopen(memory.handle(), sys::Access::ReadWrite)?;
+            let Some(lock) = sys::try_lock(handle, side.lock_byte())? else {
+                let text = format!("a process holds the {} end of a ring in it", side.as_str());
+                return Err(Error::new(ErrorKind::InUse, text));
+            };
+            locks.push(lock);
+        }
+        let mut magic = [0; super::header::MAGIC.len()];
+        let read = sys::read_at(memory.handle(), 0, &mut magic)?;
+        if read == magic.len() && magic == super::header::MAGIC {
+            let text = "a ring is in it already: attach to it, or overwrite its first bytes";
+            return Err(Error::new(ErrorKind::AlreadyExists, text));
+        }
+        // Others size their objects without taking the memory, and then the first touch can be fatal.
+        sys::reserve(memory.handle(), header.total)?;
+        let words = Words::renew(&memory, &header, how.start)?;
+        if spec.kind == Kind::Spsc && how.start != 0 {
+            words.pretend_lap_before(&header, how.start);
+        }
         Ok(Arc::new(Segment { memory, words, header }))
     }
 
@@ -204,9 +246,24 @@ impl Words {
         })
     }
 
+    /// Maps and fills an object that may hold anything.
+    fn renew(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
+        const ZEROES: [u8; 4096] = [0; 4096];
+        let words = Words::attach(memory, header)?;
+        // Both are multiples of a page. The header goes first, so that nothing passes for a ring.
+        for at in (0..header.total as usize).step_by(ZEROES.len()) {
+            words._mapping.write_at(at, &ZEROES)?;
+        }
+        words.fill(header, start)
+    }
+
     /// Maps and fills a new object, which is all zeroes.
     fn new(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
-        let words = Words::attach(memory, header)?;
+        Words::attach(memory, header)?.fill(header, start)
+    }
+
+    fn fill(self, header: &Header, start: u64) -> Result<Words> {
+        let words = self;
         words._mapping.write_at(0, bytemuck::bytes_of(header))?;
         for part in [words.producer, words.consumer] {
             // SAFETY: it points to room for a `Part`, aligned to a line, that nobody else has yet.

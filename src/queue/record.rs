@@ -31,7 +31,7 @@ use super::end::End;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec, tag_of};
 use crate::ring::record::{Reader, Shape, Writer};
-use crate::shm::{Lifetime, Name, Wrap};
+use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,6 +157,17 @@ impl Options {
         self
     }
 
+    /// Whether a queue may be opened that is another user's, or that every user may write to, see
+    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
+    ///
+    /// ```
+    /// let options = ringlane::record::Queue::options().allow_foreign(true).clone();
+    /// ```
+    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
+        self.how.foreign = yes;
+        self
+    }
+
     /// The first position, for tests of what happens near the limits of a number: a multiple of the
     /// alignment.
     #[doc(hidden)]
@@ -263,8 +274,58 @@ impl Options {
     /// ```
     pub fn open(&self, name: &Name) -> Result<Queue> {
         // Capacity and alignment are the creator's, so what is said of them here does not count.
-        let opened = Segment::open(&self.spec(0), name).map(|segment| Queue { segment });
+        let opened = Segment::open(&self.spec(0), &self.how, name);
+        let opened = opened.map(|segment| Queue { segment });
         opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
+    }
+
+    /// Makes a new queue in memory that is there already: without a name, to be sent to another process by
+    /// its descriptor, or made by another library. It may be larger than the queue takes, and what it holds
+    /// is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if there is a ring in it, [`ErrorKind::InUse`] if somebody even uses it,
+    /// [`ErrorKind::InvalidSize`] if the memory is too small, [`ErrorKind::PermissionDenied`] if it was not
+    /// opened for reading and writing, [`ErrorKind::NoSpace`] if it has a size, but no memory.
+    ///
+    /// ```
+    /// use ringlane::{SharedMemory, record};
+    /// use std::os::fd::AsFd;
+    /// let memory = SharedMemory::anonymous(2 << 20)?;
+    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
+    /// let queue = record::Queue::options().host(memory)?;
+    /// // Here, or in the process that the descriptor was sent to:
+    /// let other = record::Queue::options().attach(descriptor.try_into()?)?;
+    /// queue.producer()?.push(b"seven").unwrap();
+    /// assert_eq!(&*other.consumer()?.read().unwrap().to_vec(), b"seven");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    pub fn host(&self, memory: SharedMemory) -> Result<Queue> {
+        let spec = self.bytes().map(|bytes| self.spec(bytes));
+        let hosted = spec.and_then(|spec| Segment::host(&spec, &self.how, memory));
+        let hosted = hosted.map(|segment| Queue { segment });
+        hosted.map_err(|e| e.on("host a ring"))
+    }
+
+    /// Opens the queue that lies in this memory. Its capacity is its creator's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`] if the memory was not opened for reading
+    /// and writing.
+    ///
+    /// ```
+    /// use ringlane::{Name, SharedMemory, record};
+    /// let name = Name::new("ringlane-doc-record-attach")?;
+    /// let queue = record::Queue::create(&name, 4096)?;
+    /// let same = record::Queue::options().attach(SharedMemory::open(&name)?)?;
+    /// assert_eq!(same.capacity(), queue.capacity());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn attach(&self, memory: SharedMemory) -> Result<Queue> {
+        let attached = Segment::attach(&self.spec(0), memory);
+        let attached = attached.map(|segment| Queue { segment });
+        attached.map_err(|e| e.on("attach to a ring"))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::layout::{Create, Kind, Peer, Segment, Side, Slots, Spec, tag_of};
 use crate::plain::Plain;
 use crate::ring::Claim;
 use crate::ring::spsc::{Reader, Writer};
-use crate::shm::{Lifetime, Name, Wrap};
+use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
 use crate::wait::Wait;
 use std::fmt;
 use std::marker::PhantomData;
@@ -97,6 +97,17 @@ impl<T: Plain> Options<T> {
         self
     }
 
+    /// Whether a queue may be opened that is another user's, or that every user may write to, see
+    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
+    ///
+    /// ```
+    /// let options = ringlane::spsc::Queue::<u64>::options().allow_foreign(true).clone();
+    /// ```
+    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
+        self.how.foreign = yes;
+        self
+    }
+
     /// The first position, for tests of what happens near the limits of a number.
     #[doc(hidden)]
     pub fn start(&mut self, position: u64) -> &mut Self {
@@ -169,8 +180,58 @@ impl<T: Plain> Options<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn open(&self, name: &Name) -> Result<Queue<T>> {
-        let opened = Segment::open(&self.spec(), name).map(Queue::of);
+        let opened = Segment::open(&self.spec(), &self.how, name).map(Queue::of);
         opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
+    }
+
+    /// Makes a new queue in memory that is there already: without a name, to be sent to another process by
+    /// its descriptor, or made by another library. It may be larger than the queue takes, and what it holds
+    /// is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if there is a ring in it, [`ErrorKind::InUse`] if somebody even uses it,
+    /// [`ErrorKind::InvalidSize`] if the memory is too small, [`ErrorKind::PermissionDenied`] if it was not
+    /// opened for reading and writing, [`ErrorKind::NoSpace`] if it has a size, but no memory.
+    ///
+    /// ```
+    /// use ringlane::{SharedMemory, spsc};
+    /// use std::os::fd::AsFd;
+    /// let memory = SharedMemory::anonymous(2 << 20)?;
+    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
+    /// let queue = spsc::Queue::<u64>::options().host(memory)?;
+    /// // Here, or in the process that the descriptor was sent to:
+    /// let other = spsc::Queue::<u64>::options().attach(descriptor.try_into()?)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert_eq!(other.consumer()?.pop(), Ok(7));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    pub fn host(&self, memory: SharedMemory) -> Result<Queue<T>> {
+        if !self.capacity.is_power_of_two() {
+            let text = format!("capacity {} is not a power of two", self.capacity);
+            return Err(Error::new(ErrorKind::InvalidSize, text));
+        }
+        let hosted = Segment::host(&self.spec(), &self.how, memory).map(Queue::of);
+        hosted.map_err(|e| e.on("host a ring"))
+    }
+
+    /// Opens the queue that lies in this memory. Its capacity is its creator's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`] if the memory was not opened for reading
+    /// and writing.
+    ///
+    /// ```
+    /// use ringlane::{Name, SharedMemory, spsc};
+    /// let name = Name::new("ringlane-doc-spsc-attach")?;
+    /// let queue = spsc::Queue::<u64>::create(&name, 4096)?;
+    /// let same = spsc::Queue::<u64>::options().attach(SharedMemory::open(&name)?)?;
+    /// assert_eq!(same.capacity(), queue.capacity());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn attach(&self, memory: SharedMemory) -> Result<Queue<T>> {
+        let attached = Segment::attach(&self.spec(), memory).map(Queue::of);
+        attached.map_err(|e| e.on("attach to a ring"))
     }
 }
 

@@ -1,12 +1,11 @@
-//! The object and its mappings.
-#![allow(unsafe_code, reason = "owns mapped addresses")]
+//! The object: what a handle can do beside mapping it.
 
-use super::{Lifetime, Name, OpenOptions};
+use super::{Lifetime, MapOptions, Mapping, Name, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plain;
-use crate::sys::{self, Access, Identity};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::ptr::NonNull;
+use crate::sys::{self, Access};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A shared-memory object: named, or anonymous and of a size that nobody can change.
 ///
@@ -29,24 +28,44 @@ use std::ptr::NonNull;
 /// assert_eq!(&bytes, b"hello");
 /// # Ok::<(), ringlane::Error>(())
 /// ```
+///
+/// [`as_fd`](AsFd::as_fd) lends the file descriptor, to be sent to another process; what arrives there
+/// becomes a handle again by `SharedMemory::try_from`:
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use ringlane::SharedMemory;
+///
+/// let memory = SharedMemory::anonymous(4096)?;
+/// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
+/// memory.map()?.write_at(0, &[7])?;
+/// let mut byte = [0];
+/// SharedMemory::try_from(descriptor)?.map()?.read_at(0, &mut byte)?;
+/// assert_eq!(byte, [7]);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
 #[derive(Debug)]
 #[doc(alias = "RTSHMEM")]
 #[doc(alias = "PRSharedMemory")]
 pub struct SharedMemory {
     handle: sys::Handle,
     name: Option<Name>,
-    access: Access,
+    /// What was asked for: the rights and limits of this handle.
+    options: OpenOptions,
     /// The process that has to remove the name, if one has.
     remover: Option<u32>,
-    lifetime: Lifetime,
     created: bool,
+    /// Every mapping holds a copy of the inner `Arc`, so they are counted; the mutex lets nobody map
+    /// between a look at the count and what is done on its strength.
+    mappings: Mutex<Arc<()>>,
 }
 
 impl SharedMemory {
-    /// A new object under a name, `size` bytes of zeroes, removed with its creator.
+    /// A new object under a name, `size` bytes of zeroes, for reading and writing, removed with its
+    /// creator.
     ///
     /// # Errors
-    /// As [`OpenOptions::create`].
+    /// As [`OpenOptions::open`].
     ///
     /// ```
     /// let name = ringlane::Name::new("ringlane-doc-shm-create")?;
@@ -55,7 +74,7 @@ impl SharedMemory {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn create(name: &Name, size: u64) -> Result<Self> {
-        OpenOptions::new().size(size).create(name)
+        OpenOptions::read_write().create_new(true).size(size).open(name)
     }
 
     /// The object of this name, for reading and writing.
@@ -70,10 +89,10 @@ impl SharedMemory {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn open(name: &Name) -> Result<Self> {
-        OpenOptions::new().open(name)
+        OpenOptions::read_write().open(name)
     }
 
-    /// A new object without a name; its handle can be passed on. Nobody can change its size.
+    /// A new object without a name; its descriptor can be passed on. Nobody can change its size.
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`] if the memory is not there.
@@ -84,19 +103,19 @@ impl SharedMemory {
     /// assert!(memory.name().is_none());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
+    #[doc(alias = "SHM_ANON")]
     pub fn anonymous(size: u64) -> Result<Self> {
-        let made = sys::create_anonymous("ringlane").and_then(|handle| {
-            sys::resize_reserved(&handle, size)?;
-            sys::seal_size(&handle)?;
-            Ok(SharedMemory::unnamed(handle, Lifetime::Persistent))
-        });
-        made.map_err(|e| e.on("create anonymous shared memory"))
+        let memory = OpenOptions::read_write().size(size).anonymous()?;
+        memory.seal_size()?;
+        Ok(memory)
     }
 
-    /// Removes a name. The memory stays with those who have it; the name can be used anew.
+    /// Removes a name, whatever it means. The memory stays with those who have it; the name can be used
+    /// anew. [`remove`](Self::remove) is for those who mean a certain object.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such name.
+    /// [`ErrorKind::NotFound`] if there is no such name, [`ErrorKind::PermissionDenied`] if it is another
+    /// user's.
     ///
     /// ```
     /// use ringlane::{ErrorKind, Name, SharedMemory};
@@ -114,21 +133,22 @@ impl SharedMemory {
             .map_err(|e| e.on(format_args!("unlink shared memory {:?}", name.as_str())))
     }
 
-    pub(super) fn opened(handle: sys::Handle, name: Name, access: Access) -> Self {
-        let lifetime = Lifetime::Persistent;
-        SharedMemory { handle, name: Some(name), access, remover: None, lifetime, created: false }
-    }
-
-    pub(super) fn unnamed(handle: sys::Handle, lifetime: Lifetime) -> Self {
-        let access = Access::ReadWrite;
-        SharedMemory { handle, name: None, access, remover: None, lifetime, created: true }
+    pub(super) fn of(
+        handle: sys::Handle,
+        name: Option<Name>,
+        options: &OpenOptions,
+        created: bool,
+    ) -> Self {
+        let (options, mappings) = (options.clone(), Mutex::default());
+        SharedMemory { handle, name, options, remover: None, created, mappings }
     }
 
     /// Gives the object its name: from here on others can open it.
     pub(crate) fn publish(&mut self, name: &Name) -> Result<()> {
         sys::publish(&self.handle, name.as_str())?;
         self.name = Some(name.clone());
-        self.remover = (self.lifetime == Lifetime::CreatorOwned).then(sys::process_id);
+        let owned = self.options.lifetime == Lifetime::CreatorOwned;
+        self.remover = owned.then(sys::process_id);
         Ok(())
     }
 
@@ -152,7 +172,8 @@ impl SharedMemory {
         self.created
     }
 
-    /// The object's size in bytes, by the kernel's word.
+    /// The object's size in bytes, by the kernel's word: what was asked for on Linux, possibly more
+    /// elsewhere.
     ///
     /// # Errors
     /// What the operating system says.
@@ -163,13 +184,53 @@ impl SharedMemory {
     /// ```
     #[doc(alias = "RTShMemQuerySize")]
     pub fn size(&self) -> Result<u64> {
-        Ok(sys::stat(&self.handle)?.size)
+        Ok(sys::stat(&self.handle).map_err(|e| self.about("ask the size of", e))?.size)
     }
 
-    /// Maps the whole object, with the access it was opened with.
+    /// Sets the object's size in bytes. What is new is zeroes, and its memory is taken now unless
+    /// [`OpenOptions::reserve`] said otherwise. On failure the size is what it was.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidSize`] if the object is empty, and what the operating system says.
+    /// * [`ErrorKind::InvalidState`] while mappings made through this handle are alive.
+    /// * [`ErrorKind::PermissionDenied`] if the object was opened without write access or is
+    ///   [sealed](Self::seal_size).
+    /// * [`ErrorKind::InvalidInput`] for a smaller size without [`OpenOptions::allow_shrink`].
+    /// * [`ErrorKind::NoSpace`] if the memory is not there.
+    ///
+    /// ```
+    /// use ringlane::{Name, OpenOptions};
+    /// let name = Name::new("ringlane-doc-set-size")?;
+    /// let mut options = OpenOptions::new();
+    /// let memory = options.read(true).write(true).create_new(true).open(&name)?;
+    /// memory.set_size(8192)?;
+    /// assert_eq!(memory.map()?.len(), 8192);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[doc(alias = "RTShMemSetSize")]
+    #[doc(alias = "ftruncate")]
+    pub fn set_size(&self, bytes: u64) -> Result<()> {
+        let mappings = self.mappings();
+        self.resize(&mappings, bytes).map_err(|e| self.about("resize", e))
+    }
+
+    fn resize(&self, mappings: &Arc<()>, bytes: u64) -> Result<()> {
+        check_unmapped(mappings)?;
+        if !self.options.write {
+            return Err(Error::new(ErrorKind::PermissionDenied, "opened for reading only"));
+        }
+        let now = sys::stat(&self.handle)?.size;
+        if bytes < now && !self.options.shrink {
+            let text = format!("{bytes} of {now} bytes: shrinking was not asked for");
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        sys::resize(&self.handle, bytes, self.options.reserve)
+    }
+
+    /// Maps the whole object, with the access it was opened with. [`MapOptions`] maps parts of it, and in
+    /// other ways.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the object is empty, and as [`MapOptions::map`].
     ///
     /// ```
     /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
@@ -179,53 +240,205 @@ impl SharedMemory {
     #[doc(alias = "RTShMemMapRegion")]
     #[doc(alias = "PR_AttachSharedMemory")]
     pub fn map(&self) -> Result<Mapping> {
-        let len = usize::try_from(self.size()?)
-            .map_err(|_| Error::new(ErrorKind::InvalidSize, "larger than the address space"))?;
-        let at = sys::map(&self.handle, 0, len, self.access)?;
-        Ok(Mapping { at, len, owner: sys::process_id(), access: self.access })
+        MapOptions::new().read(self.options.read).write(self.options.write).map(self)
     }
 
-    /// Maps a ring's segment: prefaulted, left out of forked children, its data twice if asked.
-    pub(crate) fn map_ring(&self, control: usize, data: usize, wrap: Wrap) -> Result<Mapping> {
-        let (at, len) = match wrap {
-            Wrap::Never => {
-                let len = control + data;
-                (sys::map(&self.handle, 0, len, Access::ReadWrite)?, len)
-            }
-            Wrap::Mirror => (sys::map_twice(&self.handle, control, data)?, control + data + data),
+    /// How many mappings made through this handle are alive.
+    ///
+    /// ```
+    /// let memory = ringlane::SharedMemory::anonymous(4096)?;
+    /// let (one, two) = (memory.map()?, memory.map()?);
+    /// drop(one);
+    /// assert_eq!(memory.mapping_count(), 1);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[doc(alias = "RTShMemRefCount")]
+    pub fn mapping_count(&self) -> usize {
+        count(&self.mappings())
+    }
+
+    /// Closes the handle. The creator's handle takes the name with it unless the object is
+    /// [`Lifetime::Persistent`]; dropping does the same, but cannot say what went wrong.
+    ///
+    /// # Errors
+    /// The handle comes back: with [`ErrorKind::InvalidState`] while mappings made through it are alive, or
+    /// with what the operating system says if the name could not be removed.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, SharedMemory};
+    /// let memory = SharedMemory::anonymous(4096)?;
+    /// let mapping = memory.map()?;
+    /// let refused = memory.close().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidState);
+    /// drop(mapping);
+    /// refused.into_memory().close()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[doc(alias = "RTShMemClose")]
+    #[doc(alias = "PR_CloseSharedMemory")]
+    pub fn close(mut self) -> std::result::Result<(), CloseError> {
+        let unmapped = check_unmapped(&self.mappings());
+        let closed = unmapped.and_then(|()| self.remove_if_creator());
+        closed.map_err(|e| CloseError { error: self.about("close", e), memory: Box::new(self) })
+    }
+
+    /// Removes the name this object was opened or created under, if it still means this object: another
+    /// that was made under it since stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the name is gone or means another object, [`ErrorKind::InvalidInput`] if
+    /// the object has no name, [`ErrorKind::PermissionDenied`] if it is another user's.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, Name, SharedMemory};
+    /// let name = Name::new("ringlane-doc-remove")?;
+    /// let old = SharedMemory::create(&name, 4096)?;
+    /// SharedMemory::unlink(&name)?;
+    /// let new = SharedMemory::create(&name, 4096)?;
+    /// assert_eq!(old.remove().unwrap_err().kind(), ErrorKind::NotFound);
+    /// new.remove()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn remove(&self) -> Result<()> {
+        let Some(name) = &self.name else {
+            return Err(Error::new(ErrorKind::InvalidInput, "anonymous memory has no name"));
         };
-        let mapping = Mapping { at, len, owner: sys::process_id(), access: Access::ReadWrite };
-        // SAFETY: the range is the mapping just made.
-        unsafe { sys::dont_fork(at, len) }?;
-        // SAFETY: as above.
-        unsafe { sys::prefault(at, len) };
-        Ok(mapping)
+        sys::unlink(name.as_str(), Some(&self.handle)).map_err(|e| self.about("unlink", e))
+    }
+
+    /// From here on nobody, in no process, can change the object's size: nothing that is mapped of it can
+    /// vanish. For anonymous objects.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the object has a name.
+    ///
+    /// ```
+    /// let memory = ringlane::OpenOptions::new().read(true).write(true).size(64).anonymous()?;
+    /// assert!(!memory.is_size_sealed()?);
+    /// memory.seal_size()?;
+    /// assert!(memory.is_size_sealed()?);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[doc(alias = "SHMCTL_SEAL")]
+    #[doc(alias = "F_SEAL_SHRINK")]
+    #[doc(alias = "F_SEAL_GROW")]
+    pub fn seal_size(&self) -> Result<()> {
+        sys::seal_size(&self.handle).map_err(|e| self.about("seal", e))
+    }
+
+    /// From here on nobody, in no process, can map the object for writing. Mappings that are there stay as
+    /// they are: so one process can write what all others can only read. For anonymous objects.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the object has a name or the kernel is older than Linux 5.1.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, MapOptions, SharedMemory};
+    /// let memory = SharedMemory::anonymous(4096)?;
+    /// let mine = memory.map()?;
+    /// memory.seal_writes()?;
+    /// mine.write_at(0, &[1])?;
+    /// assert_eq!(memory.map().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    /// MapOptions::new().read(true).map(&memory)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[doc(alias = "F_SEAL_FUTURE_WRITE")]
+    pub fn seal_writes(&self) -> Result<()> {
+        sys::seal_writes(&self.handle).map_err(|e| self.about("seal", e))
+    }
+
+    /// Whether the size cannot change any more, see [`seal_size`](Self::seal_size).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    ///
+    /// ```
+    /// assert!(ringlane::SharedMemory::anonymous(4096)?.is_size_sealed()?);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_size_sealed(&self) -> Result<bool> {
+        Ok(sys::seals_of(&self.handle).map_err(|e| self.about("ask for the seals of", e))?.size)
+    }
+
+    /// Whether no new mapping can write, see [`seal_writes`](Self::seal_writes).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    ///
+    /// ```
+    /// assert!(!ringlane::SharedMemory::anonymous(4096)?.is_write_sealed()?);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_write_sealed(&self) -> Result<bool> {
+        Ok(sys::seals_of(&self.handle).map_err(|e| self.about("ask for the seals of", e))?.writes)
     }
 
     pub(crate) fn handle(&self) -> &sys::Handle {
         &self.handle
     }
 
-    pub(crate) fn identity(&self) -> Result<Identity> {
-        Ok(sys::stat(&self.handle)?.identity)
+    pub(super) fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    pub(super) fn mappings(&self) -> MutexGuard<'_, Arc<()>> {
+        // Nothing that can panic runs with it held, and an `Arc` has no state to be half changed.
+        self.mappings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the name it was opened under is gone, or means another object.
     pub(crate) fn is_orphan(&self) -> Result<bool> {
         Ok(self.name.is_some() && sys::stat(&self.handle)?.names == 0)
     }
+
+    #[cfg(feature = "shared_memory")]
+    pub(super) fn identity(&self) -> Result<sys::Identity> {
+        Ok(sys::stat(&self.handle)?.identity)
+    }
+
+    pub(super) fn about(&self, verb: &str, error: Error) -> Error {
+        match &self.name {
+            Some(name) => error.on(format_args!("{verb} shared memory {:?}", name.as_str())),
+            None => error.on(format_args!("{verb} anonymous shared memory")),
+        }
+    }
+
+    fn remove_if_creator(&mut self) -> Result<()> {
+        // A forked child's copy is not the creator.
+        let (Some(pid), Some(name)) = (self.remover, &self.name) else { return Ok(()) };
+        if pid != sys::process_id() {
+            return Ok(());
+        }
+        match sys::unlink(name.as_str(), Some(&self.handle)) {
+            // Somebody removed it before us: that is what we want.
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => {
+                self.remover = None;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How many mappings hold a copy.
+pub(super) fn count(mappings: &Arc<()>) -> usize {
+    Arc::strong_count(mappings) - 1
+}
+
+fn check_unmapped(mappings: &Arc<()>) -> Result<()> {
+    match count(mappings) {
+        0 => Ok(()),
+        1 => Err(Error::new(ErrorKind::InvalidState, "a mapping of it is alive")),
+        more => {
+            Err(Error::new(ErrorKind::InvalidState, format!("{more} mappings of it are alive")))
+        }
+    }
 }
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // A forked child's copy is not the creator.
-        if let (Some(pid), Some(name)) = (self.remover, &self.name)
-            && pid == sys::process_id()
-            && let Ok(identity) = self.identity()
-        {
-            // Somebody may have removed it before us: that is what we want.
-            let _ = sys::unlink(name.as_str(), Some(identity));
-        }
+        // Nobody is there to be told; `close` tells.
+        let _ = self.remove_if_creator();
     }
 }
 
@@ -235,132 +448,81 @@ impl AsFd for SharedMemory {
     }
 }
 
-/// Whether the data part of a ring is mapped twice in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrap {
-    /// Once: what does not fit before the end starts anew at the beginning.
-    Never,
-    /// Twice: what runs over the end goes on at the beginning.
-    Mirror,
+impl TryFrom<OwnedFd> for SharedMemory {
+    type Error = Error;
+
+    /// A handle for a descriptor that came from elsewhere, with the access it was opened with. It is not
+    /// the creator, and has no name. Programs that this one starts do not inherit it.
+    ///
+    /// Whoever else may write to the object can shorten it, unless it
+    /// [is sealed](SharedMemory::is_size_sealed): ask before mapping what a stranger sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if it is no shared memory, [`ErrorKind::PermissionDenied`] if it can be
+    /// neither read nor mapped.
+    fn try_from(descriptor: OwnedFd) -> Result<Self> {
+        let access = sys::adopt(&descriptor).map_err(|e| e.on("adopt shared memory"))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(access == Access::ReadWrite).lifetime(Lifetime::Persistent);
+        Ok(SharedMemory::of(descriptor, None, &options, false))
+    }
 }
 
-/// Bytes of a [`SharedMemory`] in this process's address space; unmapped when dropped.
-///
-/// Other processes may change them at any time, so safe calls copy. A pointer is there for code that
-/// has an agreement with its peers.
+/// Why [`SharedMemory::close`] did not close, and the handle.
 ///
 /// ```
-/// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
-/// mapping.write_at(4000, &[7; 96])?;
-/// assert!(mapping.write_at(4001, &[7; 96]).is_err());
+/// let memory = ringlane::SharedMemory::anonymous(4096)?;
+/// let mapping = memory.map()?;
+/// let refused = memory.close().unwrap_err();
+/// assert_eq!(refused.to_string(), "close anonymous shared memory: a mapping of it is alive");
+/// assert_eq!(refused.into_memory().mapping_count(), 1);
 /// # Ok::<(), ringlane::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Mapping {
-    at: NonNull<u8>,
-    len: usize,
-    /// The process that mapped it: a forked child may have something else at this address.
-    owner: u32,
-    access: Access,
+#[doc(alias = "VERR_INVALID_STATE")]
+pub struct CloseError {
+    error: Error,
+    memory: Box<SharedMemory>,
 }
 
-// SAFETY: a mapping is an address range of the process, the same for all of its threads.
-unsafe impl Send for Mapping {}
-// SAFETY: all access is by copies that tolerate concurrent change, or through raw pointers.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    /// Its length in bytes.
+impl CloseError {
+    /// What kind of failure this is.
     ///
     /// ```
-    /// assert_eq!(ringlane::SharedMemory::anonymous(4096)?.map()?.len(), 4096);
+    /// let memory = ringlane::SharedMemory::anonymous(4096)?;
+    /// let mapping = memory.map()?;
+    /// assert_eq!(memory.close().unwrap_err().kind(), ringlane::ErrorKind::InvalidState);
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
     }
 
-    /// Never: nothing is mapped that has no bytes.
+    /// The handle, as it was.
     ///
     /// ```
-    /// assert!(!ringlane::SharedMemory::anonymous(4096)?.map()?.is_empty());
+    /// let memory = ringlane::SharedMemory::anonymous(4096)?;
+    /// let mapping = memory.map()?;
+    /// let memory = memory.close().unwrap_err().into_memory();
+    /// drop(mapping);
+    /// memory.close()?;
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The first byte, aligned to a page. Valid for [`len`](Self::len) bytes while the mapping lives;
-    /// other processes may write to it at any time.
-    ///
-    /// ```
-    /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
-    /// assert_eq!(mapping.as_ptr().as_ptr().addr() % 4096, 0);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[doc(alias = "RTShMemMapRegion")]
-    pub fn as_ptr(&self) -> NonNull<u8> {
-        self.at
-    }
-
-    fn check(&self, offset: usize, len: usize) -> Result<()> {
-        if offset.checked_add(len).is_some_and(|end| end <= self.len) {
-            return Ok(());
-        }
-        let text = format!("{len} bytes at {offset} in a mapping of {}", self.len);
-        Err(Error::new(ErrorKind::InvalidSize, text))
-    }
-
-    /// Copies bytes out, from `offset` on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidSize`] if they are not all within the mapping.
-    ///
-    /// ```
-    /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
-    /// let mut bytes = [1; 8];
-    /// mapping.read_at(4088, &mut bytes)?;
-    /// assert_eq!(bytes, [0; 8]);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
-        self.check(offset, to.len())?;
-        // SAFETY: the range was checked, so the start is within the mapping.
-        let from = unsafe { self.at.add(offset) };
-        // SAFETY: as above, and a private slice cannot overlap the mapping.
-        unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), to.len()) };
-        Ok(())
-    }
-
-    /// Copies bytes in, from `offset` on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidSize`] if they do not all fit, [`ErrorKind::PermissionDenied`] if the
-    /// memory was opened for reading.
-    ///
-    /// ```
-    /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
-    /// mapping.write_at(0, b"frame")?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<()> {
-        self.check(offset, from.len())?;
-        if self.access != Access::ReadWrite {
-            return Err(Error::new(ErrorKind::PermissionDenied, "opened for reading only"));
-        }
-        // SAFETY: the range was checked, so the start is within the mapping.
-        let to = unsafe { self.at.add(offset) };
-        // SAFETY: as above, it is writable, and a private slice cannot overlap the mapping.
-        unsafe { plain::copy(to.as_ptr(), from.as_ptr(), from.len()) };
-        Ok(())
+    pub fn into_memory(self) -> SharedMemory {
+        *self.memory
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        if self.owner == sys::process_id() {
-            // SAFETY: the range is ours, and whoever borrowed from this mapping is gone.
-            unsafe { sys::unmap(self.at, self.len) };
-        }
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for CloseError {}
+
+impl From<CloseError> for Error {
+    fn from(refused: CloseError) -> Error {
+        refused.error
     }
 }

@@ -1,16 +1,24 @@
 //! Named shared memory: a [`Name`], an object under it, and addresses for its bytes.
 //!
 //! ```text
-//!   OpenOptions --create--> SharedMemory --map--> Mapping      close, drop: the handle goes
-//!        \------open------>      |                             unlink: the name goes
-//!                              unlink                          last handle and mapping: the bytes go
+//!   OpenOptions --open--> SharedMemory --map--> Mapping      close, drop: the handle goes
+//!                              |                             unlink: the name goes
+//!                           unlink                           last handle and mapping: the bytes go
 //! ```
 
+mod capabilities;
+mod map;
+mod mapping;
 mod memory;
 mod name;
 mod options;
+#[cfg(feature = "shared_memory")]
+mod shmem;
 
-pub(crate) use memory::Wrap;
-pub use memory::{Mapping, SharedMemory};
+pub use capabilities::{Capabilities, Resize, capabilities};
+pub use map::{Granted, MapOptions};
+pub use mapping::Mapping;
+pub(crate) use mapping::Wrap;
+pub use memory::{CloseError, SharedMemory};
 pub use name::Name;
 pub use options::{Lifetime, OpenOptions};

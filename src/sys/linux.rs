@@ -1,22 +1,20 @@
 //! Linux: `/dev/shm` files and memfds, OFD locks, futexes, membarrier.
 #![allow(unsafe_code, reason = "system calls")]
 
-use super::{Access, Identity, Stat};
+mod mapping;
+mod object;
+
+pub(crate) use mapping::*;
+pub(crate) use object::*;
+
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 use crate::sync::AtomicU32;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag};
+use nix::fcntl::FcntlArg;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::memfd::MFdFlags;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::SigSet;
-use nix::sys::stat::{FileStat, Mode, SFlag};
-use std::ffi::{CString, c_void};
-use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 #[cfg(not(loom))]
 use std::time::Duration;
@@ -24,19 +22,12 @@ use std::time::Duration;
 /// An open object.
 pub(crate) type Handle = OwnedFd;
 
-/// Where named objects live: `shm_open(3)` puts them here, so names mean the same to C programs.
-const DIRECTORY: &str = "/dev/shm";
-
 /// Role locks lie far beyond any object's bytes, so no lock that somebody takes on the contents
 /// can be mistaken for one.
 const LOCK_BASE: i64 = 1 << 60;
 
 fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::os(call, errno as i32)
-}
-
-fn path(name: &str) -> String {
-    format!("{DIRECTORY}/{name}")
 }
 
 /// A path that reaches the open object itself, whatever happened to its name.
@@ -50,222 +41,6 @@ pub(crate) fn page_size() -> usize {
         let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         size.ok().flatten().and_then(|n| usize::try_from(n).ok()).unwrap_or(4096)
     })
-}
-
-pub(crate) fn create_unnamed(mode: u32) -> Result<Handle> {
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    nix::fcntl::open(DIRECTORY, flags, Mode::from_bits_truncate(mode))
-        .map_err(failed("create in /dev/shm"))
-}
-
-pub(crate) fn create_anonymous(label: &str) -> Result<Handle> {
-    let label = CString::new(label).unwrap_or_default();
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    nix::sys::memfd::memfd_create(label.as_c_str(), flags).map_err(failed("memfd_create"))
-}
-
-pub(crate) fn resize_reserved(handle: &Handle, len: u64) -> Result<()> {
-    let size = i64::try_from(len).map_err(|_| {
-        Error::new(ErrorKind::InvalidSize, format!("{len} bytes is past any limit"))
-    })?;
-    // Growing past this limit is a signal that ends the process, so it is asked for first.
-    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(failed("getrlimit"))?;
-    if len > limit {
-        let text = format!("{len} bytes is past this process's file size limit of {limit}");
-        return Err(Error::new(ErrorKind::NoSpace, text));
-    }
-    // A tmpfs is often allowed as much as the whole machine has. Reserving that would end not in an error
-    // but in the kernel's killing processes, this one or any other.
-    if let Some(available) = available_memory().filter(|available| len > *available) {
-        let text = format!("{len} bytes asked for, {available} bytes of memory are available");
-        return Err(Error::new(ErrorKind::NoSpace, text));
-    }
-    nix::unistd::ftruncate(handle, size).map_err(failed("set the size"))?;
-    if len == 0 {
-        return Ok(());
-    }
-    // tmpfs promises memory only now; without this, a full /dev/shm is a SIGBUS at some later touch.
-    loop {
-        match nix::fcntl::fallocate(handle, FallocateFlags::empty(), 0, size) {
-            Err(Errno::EINTR) => continue,
-            Err(errno) => {
-                return Err(Error::os(&format!("reserve {len} bytes of memory"), errno as i32));
-            }
-            Ok(()) => return Ok(()),
-        }
-    }
-}
-
-/// What the kernel reckons can be had without anybody being killed, see `proc_meminfo(5)`; nothing if it
-/// does not say.
-fn available_memory() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-pub(crate) fn seal_size(handle: &Handle) -> Result<()> {
-    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
-    nix::fcntl::fcntl(handle, FcntlArg::F_ADD_SEALS(seals)).map_err(failed("seal the size"))?;
-    Ok(())
-}
-
-pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
-    let from = path_of(handle);
-    let to = path(name);
-    nix::unistd::linkat(AT_FDCWD, from.as_str(), AT_FDCWD, to.as_str(), AtFlags::AT_SYMLINK_FOLLOW)
-        .map_err(failed("give the name"))
-}
-
-pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
-    let access = match access {
-        Access::Read => OFlag::O_RDONLY,
-        Access::ReadWrite => OFlag::O_RDWR,
-    };
-    // O_NONBLOCK: a FIFO under our name must not hold us up. O_NOFOLLOW: nor a link lead us away.
-    let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let handle =
-        nix::fcntl::open(path(name).as_str(), flags, Mode::empty()).map_err(
-            |errno| match errno {
-                Errno::ELOOP => Error::new(ErrorKind::PermissionDenied, "is a symbolic link"),
-                Errno::EISDIR | Errno::ENXIO => {
-                    Error::new(ErrorKind::Corrupt, "is not a regular file")
-                }
-                errno => Error::os("open", errno as i32),
-            },
-        )?;
-    let stat = fstat(&handle)?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Error::new(ErrorKind::Corrupt, "is not a regular file"));
-    }
-    Ok(handle)
-}
-
-pub(crate) fn unlink(name: &str, identity: Option<Identity>) -> Result<()> {
-    let path = path(name);
-    if let Some(identity) = identity {
-        let stat = nix::sys::stat::lstat(path.as_str()).map_err(failed("unlink"))?;
-        if self::identity(&stat) != identity {
-            return Err(Error::new(ErrorKind::NotFound, "the name means another object by now"));
-        }
-    }
-    nix::unistd::unlink(path.as_str()).map_err(failed("unlink"))
-}
-
-pub(crate) fn names() -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(DIRECTORY)
-        .map_err(|e| Error::os("list /dev/shm", e.raw_os_error().unwrap_or(libc::EIO)))?;
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.sort();
-    Ok(names)
-}
-
-fn fstat(handle: &Handle) -> Result<FileStat> {
-    nix::sys::stat::fstat(handle).map_err(failed("fstat"))
-}
-
-fn identity(stat: &FileStat) -> Identity {
-    Identity { device: stat.st_dev, object: stat.st_ino }
-}
-
-#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "widths differ by target")]
-pub(crate) fn stat(handle: &Handle) -> Result<Stat> {
-    let stat = fstat(handle)?;
-    Ok(Stat {
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        identity: identity(&stat),
-        names: u64::from(stat.st_nlink as u32),
-    })
-}
-
-pub(crate) fn read_at(handle: &Handle, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-    let offset = i64::try_from(offset)
-        .map_err(|_| Error::new(ErrorKind::InvalidSize, "offset past any file"))?;
-    nix::sys::uio::pread(handle, buffer, offset).map_err(failed("read"))
-}
-
-fn protection(access: Access) -> ProtFlags {
-    match access {
-        Access::Read => ProtFlags::PROT_READ,
-        Access::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-    }
-}
-
-fn length(len: usize) -> Result<NonZeroUsize> {
-    NonZeroUsize::new(len).ok_or_else(|| Error::new(ErrorKind::InvalidSize, "a mapping of 0 bytes"))
-}
-
-pub(crate) fn map(handle: &Handle, offset: u64, len: usize, access: Access) -> Result<NonNull<u8>> {
-    let offset = i64::try_from(offset)
-        .map_err(|_| Error::new(ErrorKind::InvalidSize, "offset past any file"))?;
-    let len = length(len)?;
-    // SAFETY: the kernel chooses fresh addresses, so no memory of this process is touched.
-    let at = unsafe {
-        nix::sys::mman::mmap(None, len, protection(access), MapFlags::MAP_SHARED, handle, offset)
-    };
-    at.map(NonNull::cast).map_err(failed("map"))
-}
-
-/// Maps `[0, head + body)` of the object, and the body once more right behind it: what runs over
-/// the end of the body goes on at its beginning.
-pub(crate) fn map_twice(handle: &Handle, head: usize, body: usize) -> Result<NonNull<u8>> {
-    let once = head.checked_add(body).and_then(|n| Some((n, n.checked_add(body)?)));
-    let (first, whole) =
-        once.ok_or_else(|| Error::new(ErrorKind::InvalidSize, "a mapping past the address space"))?;
-    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
-    // SAFETY: the kernel chooses fresh addresses, so no memory of this process is touched.
-    let base = unsafe {
-        nix::sys::mman::mmap_anonymous(None, length(whole)?, ProtFlags::PROT_NONE, flags)
-    }
-    .map_err(failed("map"))?;
-    let place = |at: usize, len: usize, offset: usize| {
-        let address = NonZeroUsize::new(base.as_ptr().addr() + at);
-        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-        let access = protection(Access::ReadWrite);
-        // SAFETY: the range lies within the reservation above, which only this function knows.
-        unsafe { nix::sys::mman::mmap(address, length(len)?, access, flags, handle, offset as i64) }
-            .map_err(failed("map"))
-    };
-    let placed = place(0, first, 0).and_then(|_| place(first, body, head));
-    if let Err(error) = placed {
-        // SAFETY: the reservation is ours and nobody has seen it.
-        unsafe { unmap(base.cast(), whole) };
-        return Err(error);
-    }
-    Ok(base.cast())
-}
-
-/// # Safety
-/// The range is one that `map` or `map_twice` returned, and nobody uses it any more.
-pub(crate) unsafe fn unmap(at: NonNull<u8>, len: usize) {
-    // SAFETY: as the contract says. It cannot fail for such a range.
-    let _ = unsafe { nix::sys::mman::munmap(at.cast::<c_void>(), len) };
-}
-
-/// Leaves the range out of child processes: a forked copy of a ring's end would be a second one.
-///
-/// # Safety
-/// The range is a mapping of the caller's.
-pub(crate) unsafe fn dont_fork(at: NonNull<u8>, len: usize) -> Result<()> {
-    // SAFETY: as the contract says; this advice changes nothing in this process.
-    unsafe { nix::sys::mman::madvise(at.cast::<c_void>(), len, MmapAdvise::MADV_DONTFORK) }
-        .map_err(failed("madvise"))
-}
-
-/// Takes every page of the range in now, so that no later touch faults. Best effort.
-///
-/// # Safety
-/// The range is a mapping of the caller's.
-pub(crate) unsafe fn prefault(at: NonNull<u8>, len: usize) {
-    // SAFETY: populating changes no contents; an old kernel says EINVAL and pages come in later.
-    unsafe { libc::madvise(at.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE) };
-}
-
-pub(crate) fn reopen(handle: &Handle) -> Result<Handle> {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    nix::fcntl::open(path_of(handle).as_str(), flags, Mode::empty())
-        .map_err(failed("reopen through /proc/self/fd"))
 }
 
 fn lock_request(kind: libc::c_int, byte: u32) -> libc::flock {

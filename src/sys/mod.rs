@@ -7,16 +7,24 @@
 //! | `page_size` | the unit that mappings are made of, in bytes |
 //! | `create_unnamed(mode)` | an empty object that can be given a name later |
 //! | `create_anonymous(label)` | an empty object that never has one; its size can be sealed |
-//! | `resize_reserved(handle, len)` | sets the size and takes the memory now, or says that it is not there |
-//! | `seal_size(handle)` | nobody can change the size any more |
+//! | `resize(handle, len, reserve)` | sets the size and, if asked, takes the memory now, or says that it is not there |
+//! | `reserve(handle, len)` | takes the memory for the first bytes of the object now |
+//! | `seal_size(handle)` / `seal_writes(handle)` / `seals_of(handle)` | nobody can change the size, or map it anew to write, any more |
 //! | `publish(handle, name)` | the object appears under the name, unless one is there |
-//! | `open(name, write)` | opens a regular object; never follows a link, never waits |
-//! | `unlink(name, identity)` | removes the name if it is still this object's |
+//! | `open(name, access)` | opens a regular object; never follows a link, never waits |
+//! | `adopt(handle)` | what a handle from elsewhere may do, if it is shared memory at all |
+//! | `reopen(handle, access)` | an independent handle of the same object, to hold a lock with |
+//! | `unlink(name, handle)` | removes the name, with a handle only if it is still this object's |
 //! | `names()` | the names of all objects |
-//! | `stat(handle)` | size, identity, number of names |
+//! | `stat(handle)` | size, identity, number of names, owner, permission bits |
+//! | `effective_user()` | whom the kernel takes this process for |
+//! | `can_execute()` | whether code may be run from named objects |
 //! | `read_at(handle, offset, buffer)` | copies bytes out without mapping them |
-//! | `map(handle, ..)` / `map_twice(handle, ..)` / `unmap` | addresses for bytes |
-//! | `reopen(handle)` | an independent handle of the same object, to hold a lock with |
+//! | `map(handle, ..)` / `map_aligned(handle, ..)` / `map_twice(handle, ..)` / `unmap` | addresses for bytes |
+//! | `dont_fork` / `prefault` / `lock_pages` | leave a range out of children, take its pages in, keep them in |
+//! | `huge_page_size` / `prefer_huge` / `huge_bytes` | ask for huge pages, and what came of it |
+//! | `has_nodes` / `bind_node` / `node_bytes` | ask for memory of one NUMA node, and what came of it |
+//! | `identity_at(address)` | which object is mapped there |
 //! | `try_lock(handle, byte)` | a lock that the kernel drops when its process ends |
 //! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
 //! | `process_id` | a label for people; never evidence |
@@ -57,11 +65,39 @@ pub(crate) struct Stat {
     pub(crate) identity: Identity,
     /// How many names it has; 0 after it was unlinked.
     pub(crate) names: u64,
+    /// The user that it belongs to.
+    pub(crate) owner: u32,
+    /// Its permission bits.
+    pub(crate) mode: u32,
 }
 
-/// What a mapping may do.
+/// What nobody can do to an object any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seals {
+    pub(crate) size: bool,
+    pub(crate) writes: bool,
+}
+
+/// What a handle may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
     ReadWrite,
+}
+
+/// What a mapping may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Protection {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) exec: bool,
+    /// Pages that are written to become this process's own.
+    pub(crate) private: bool,
+}
+
+impl From<Access> for Protection {
+    fn from(access: Access) -> Self {
+        let write = access == Access::ReadWrite;
+        Protection { read: true, write, exec: false, private: false }
+    }
 }

@@ -1,0 +1,87 @@
+//! What the platform can do.
+
+use super::Name;
+use crate::error::Result;
+use crate::sys;
+
+/// How often an object's size can be set.
+///
+/// ```
+/// assert_eq!(ringlane::capabilities()?.resize, ringlane::Resize::Always);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resize {
+    /// Only when it is created.
+    Never,
+    /// Once, when it is created or later.
+    Once,
+    /// At any time.
+    Always,
+}
+
+/// What shared memory can do on this platform, and on this machine.
+///
+/// ```
+/// let can = ringlane::capabilities()?;
+/// assert!(can.unlink && can.offset_unit >= 4096);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// How often an object's size can be set. Linux: always.
+    pub resize: Resize,
+    /// Whether an object can be made without a size. Linux: yes.
+    pub empty: bool,
+    /// Whether opening can empty an object. Linux: yes.
+    pub truncate: bool,
+    /// Whether a name can be removed while the object is in use. Linux: yes.
+    pub unlink: bool,
+    /// Whether an object outlives the last process that has it open. Linux: yes, until a restart.
+    pub persistent: bool,
+    /// Whether the mode of an object keeps other users out. Linux: yes.
+    pub mode: bool,
+    /// Whether writes can be kept private. Linux: yes.
+    pub copy_on_write: bool,
+    /// Whether code can be run from named objects. Linux: unless `/dev/shm` is mounted `noexec`.
+    pub exec: bool,
+    /// Whether anonymous objects can be sealed. Linux: yes.
+    pub seal: bool,
+    /// The unit in which the operating system maps, in bytes. Offsets need not be multiples of it.
+    pub offset_unit: usize,
+    /// The longest name, in bytes.
+    pub longest_name: usize,
+    /// The size of a huge page, in bytes; nothing where the kernel has none.
+    pub huge_page: Option<usize>,
+    /// Whether memory can be asked for by NUMA node.
+    pub numa: bool,
+}
+
+/// What shared memory can do here.
+///
+/// # Errors
+/// What the operating system says when it is asked.
+///
+/// ```
+/// println!("{:#?}", ringlane::capabilities()?);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+pub fn capabilities() -> Result<Capabilities> {
+    Ok(Capabilities {
+        resize: Resize::Always,
+        empty: true,
+        truncate: true,
+        unlink: true,
+        persistent: true,
+        mode: true,
+        copy_on_write: true,
+        exec: sys::can_execute()?,
+        seal: true,
+        offset_unit: sys::page_size(),
+        longest_name: Name::MAX,
+        huge_page: sys::huge_page_size(),
+        numa: sys::has_nodes(),
+    })
+}

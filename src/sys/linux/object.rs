@@ -1,0 +1,337 @@
+//! Objects: `/dev/shm` files and memfds, their names, sizes, owners and seals.
+
+use super::super::{Access, Identity, Seals, Stat};
+use super::{Handle, failed, path_of};
+use crate::error::{Error, ErrorKind, Result};
+use nix::errno::Errno;
+use nix::fcntl::{
+    AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, FdFlag, Flock, FlockArg, OFlag, SealFlag,
+};
+use nix::sys::memfd::MFdFlags;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC};
+use std::ffi::CString;
+use std::time::Duration;
+
+/// Where named objects live: `shm_open(3)` puts them here, so names mean the same to C programs.
+const DIRECTORY: &str = "/dev/shm";
+
+/// Memory is reserved in steps of this many bytes. A signal undoes the step that it interrupts, so
+/// the steps are short beside the time between two signals.
+const RESERVE_STEP: u64 = 16 << 20;
+
+/// How often, and how long apart, the lock that orders removals is tried.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+fn path(name: &str) -> String {
+    format!("{DIRECTORY}/{name}")
+}
+
+pub(crate) fn create_unnamed(mode: u32) -> Result<Handle> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    nix::fcntl::open(DIRECTORY, flags, Mode::from_bits_truncate(mode))
+        .map_err(failed("create in /dev/shm"))
+}
+
+pub(crate) fn create_anonymous(label: &str) -> Result<Handle> {
+    let label = CString::new(label).unwrap_or_default();
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    nix::sys::memfd::memfd_create(label.as_c_str(), flags).map_err(failed("memfd_create"))
+}
+
+fn offset_of(len: u64) -> Result<i64> {
+    i64::try_from(len)
+        .map_err(|_| Error::new(ErrorKind::InvalidSize, format!("{len} bytes is past any limit")))
+}
+
+pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
+    let size = offset_of(len)?;
+    let now = stat(handle)?.size;
+    if len > now {
+        check_file_limit(len)?;
+    }
+    if reserve && len > now {
+        reserve_beyond(handle, now, len)?;
+    }
+    nix::unistd::ftruncate(handle, size).map_err(failed("set the size"))
+}
+
+pub(crate) fn reserve(handle: &Handle, len: u64) -> Result<()> {
+    let (now, has) = (stat(handle)?.size, allocated(handle)?);
+    if len > now {
+        let text = format!("{len} bytes to be reserved, the object has {now}");
+        return Err(Error::new(ErrorKind::InvalidSize, text));
+    }
+    check_available(len.saturating_sub(has))?;
+    reserve_range(handle, 0, len)
+}
+
+#[allow(clippy::unnecessary_cast, reason = "widths differ by target")]
+fn allocated(handle: &Handle) -> Result<u64> {
+    Ok(u64::try_from(fstat(handle)?.st_blocks as i64).unwrap_or(0).saturating_mul(512))
+}
+
+/// Growing past the limit is a signal that ends the process, so it is asked for first.
+fn check_file_limit(len: u64) -> Result<()> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(failed("getrlimit"))?;
+    if len > limit {
+        let text = format!("{len} bytes is past this process's file size limit of {limit}");
+        return Err(Error::new(ErrorKind::NoSpace, text));
+    }
+    Ok(())
+}
+
+/// A tmpfs is often allowed as much as the whole machine has. Reserving that would end not in an error
+/// but in the kernel's killing processes, this one or any other.
+fn check_available(more: u64) -> Result<()> {
+    if let Some(available) = available_memory().filter(|available| more > *available) {
+        let text = format!("{more} bytes asked for, {available} bytes of memory are available");
+        return Err(Error::new(ErrorKind::NoSpace, text));
+    }
+    Ok(())
+}
+
+/// Takes the memory for what the object is about to grow by; on failure it has what it had.
+fn reserve_beyond(handle: &Handle, now: u64, len: u64) -> Result<()> {
+    check_available(len - now)?;
+    reserve_range(handle, now, len).inspect_err(|_| {
+        // Gives back what was taken beyond the end; a failure here changes no size.
+        let _ = offset_of(now).map(|now| nix::unistd::ftruncate(handle, now));
+    })
+}
+
+/// tmpfs promises memory only now; without this, a full /dev/shm is a SIGBUS at some later touch.
+fn reserve_range(handle: &Handle, from: u64, to: u64) -> Result<()> {
+    let mut at = from;
+    while at < to {
+        let step = RESERVE_STEP.min(to - at);
+        let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match nix::fcntl::fallocate(handle, keep, offset_of(at)?, offset_of(step)?) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                let what = format!("reserve {} bytes of memory", to - from);
+                return Err(Error::os(&what, errno as i32));
+            }
+            Ok(()) => at += step,
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel reckons can be had without anybody being killed, see `proc_meminfo(5)`; nothing if it
+/// does not say.
+fn available_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn add_seals(handle: &Handle, seals: SealFlag, call: &'static str) -> Result<()> {
+    match nix::fcntl::fcntl(handle, FcntlArg::F_ADD_SEALS(seals)) {
+        Ok(_) => Ok(()),
+        // EINVAL: no seals on this kind of file. EPERM: none can be added, as on anything with a name.
+        Err(Errno::EINVAL) => Err(Error::new(ErrorKind::Unsupported, "it cannot be sealed")),
+        Err(Errno::EPERM) if !seals_of(handle)?.size => {
+            Err(Error::new(ErrorKind::Unsupported, "an object with a name cannot be sealed"))
+        }
+        Err(errno) => Err(Error::os(call, errno as i32)),
+    }
+}
+
+pub(crate) fn seal_size(handle: &Handle) -> Result<()> {
+    add_seals(handle, SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW, "seal the size")
+}
+
+pub(crate) fn seal_writes(handle: &Handle) -> Result<()> {
+    add_seals(handle, SealFlag::F_SEAL_FUTURE_WRITE, "seal against new writers")
+}
+
+pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
+    let seals = match nix::fcntl::fcntl(handle, FcntlArg::F_GET_SEALS) {
+        Ok(bits) => SealFlag::from_bits_retain(bits),
+        Err(Errno::EINVAL) => SealFlag::empty(),
+        Err(errno) => return Err(Error::os("look at the seals", errno as i32)),
+    };
+    let writes = SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_WRITE;
+    Ok(Seals {
+        size: seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW),
+        writes: seals.intersects(writes),
+    })
+}
+
+pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
+    let from = path_of(handle);
+    let to = path(name);
+    nix::unistd::linkat(AT_FDCWD, from.as_str(), AT_FDCWD, to.as_str(), AtFlags::AT_SYMLINK_FOLLOW)
+        .map_err(|errno| match errno {
+            Errno::ENOENT => {
+                Error::new(ErrorKind::Unsupported, "giving the name takes /proc, not mounted here")
+            }
+            errno => Error::os("give the name", errno as i32),
+        })
+}
+
+pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
+    // O_NONBLOCK: a FIFO under our name must not hold us up. O_NOFOLLOW: nor a link lead us away.
+    let flags = flags_of(access) | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let handle =
+        nix::fcntl::open(path(name).as_str(), flags, Mode::empty()).map_err(
+            |errno| match errno {
+                Errno::ELOOP => Error::new(ErrorKind::PermissionDenied, "is a symbolic link"),
+                Errno::EISDIR | Errno::ENXIO => {
+                    Error::new(ErrorKind::Corrupt, "is not a regular file")
+                }
+                errno => Error::os("open", errno as i32),
+            },
+        )?;
+    if !is_regular(&fstat(&handle)?) {
+        return Err(Error::new(ErrorKind::Corrupt, "is not a regular file"));
+    }
+    Ok(handle)
+}
+
+fn flags_of(access: Access) -> OFlag {
+    let access = match access {
+        Access::Read => OFlag::O_RDONLY,
+        Access::ReadWrite => OFlag::O_RDWR,
+    };
+    access | OFlag::O_CLOEXEC
+}
+
+fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+pub(crate) fn reopen(handle: &Handle, access: Access) -> Result<Handle> {
+    nix::fcntl::open(path_of(handle).as_str(), flags_of(access), Mode::empty())
+        .map_err(failed("reopen through /proc/self/fd"))
+}
+
+pub(crate) fn adopt(handle: &Handle) -> Result<Access> {
+    if !is_regular(&fstat(handle)?) {
+        return Err(Error::new(ErrorKind::Corrupt, "is not a regular file"));
+    }
+    // A file elsewhere may be served by a process that never answers a page fault.
+    let kind = nix::sys::statfs::fstatfs(handle).map_err(failed("fstatfs"))?.filesystem_type();
+    if kind != TMPFS_MAGIC && kind != HUGETLBFS_MAGIC {
+        return Err(Error::new(ErrorKind::Corrupt, "is a file on disk, not shared memory"));
+    }
+    let flags = nix::fcntl::fcntl(handle, FcntlArg::F_GETFL).map_err(failed("fcntl"))?;
+    let flags = OFlag::from_bits_retain(flags);
+    if flags.contains(OFlag::O_PATH) {
+        return Err(Error::new(ErrorKind::PermissionDenied, "is open as a path only"));
+    }
+    let access = match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDWR => Access::ReadWrite,
+        OFlag::O_RDONLY => Access::Read,
+        _ => {
+            let text = "is open for writing only, which nothing can be mapped with";
+            return Err(Error::new(ErrorKind::PermissionDenied, text));
+        }
+    };
+    nix::fcntl::fcntl(handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(failed("fcntl"))?;
+    Ok(access)
+}
+
+pub(crate) fn unlink(name: &str, handle: Option<&Handle>) -> Result<()> {
+    match handle {
+        Some(handle) => {
+            let _turn = reopen(handle, Access::Read).ok().and_then(take_turn);
+            unlink_same(name, stat(handle)?.identity)
+        }
+        None => unlink_any(name),
+    }
+}
+
+/// Removals of one object take turns, under a lock on the object: between its look at the name and its
+/// removal, none finds the name moved on to another object by another. Without the lock, which a process
+/// stopped at the wrong moment can withhold, it goes on after a while.
+fn take_turn(handle: Handle) -> Option<Flock<Handle>> {
+    let mut handle = handle;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+            Ok(turn) => return Some(turn),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => handle = back,
+            Err(_) => return None,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    None
+}
+
+fn unlink_same(name: &str, identity: Identity) -> Result<()> {
+    let path = path(name);
+    let stat = nix::sys::stat::lstat(path.as_str()).map_err(failed("unlink"))?;
+    if identity_of(&stat) != identity {
+        return Err(Error::new(ErrorKind::NotFound, "the name means another object by now"));
+    }
+    nix::unistd::unlink(path.as_str()).map_err(failed("unlink"))
+}
+
+/// Removes whatever has the name, but in turn with those who look first.
+fn unlink_any(name: &str) -> Result<()> {
+    let mut turns = 0;
+    loop {
+        let stat = nix::sys::stat::lstat(path(name).as_str()).map_err(failed("unlink"))?;
+        let object = is_regular(&stat).then(|| open(name, Access::Read).ok()).flatten();
+        // What is no object, or may not be read, nobody looks at before removing it.
+        let Some(object) = object.filter(|_| turns < LOCK_TRIES) else {
+            return nix::unistd::unlink(path(name).as_str()).map_err(failed("unlink"));
+        };
+        let identity = self::stat(&object)?.identity;
+        let _turn = take_turn(object);
+        match unlink_same(name, identity) {
+            Err(error) if error.kind() == ErrorKind::NotFound && error.raw_os_error().is_none() => {
+                turns += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+pub(crate) fn names() -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(DIRECTORY)
+        .map_err(|e| Error::os("list /dev/shm", e.raw_os_error().unwrap_or(libc::EIO)))?;
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn fstat(handle: &Handle) -> Result<FileStat> {
+    nix::sys::stat::fstat(handle).map_err(failed("fstat"))
+}
+
+fn identity_of(stat: &FileStat) -> Identity {
+    Identity { device: stat.st_dev, object: stat.st_ino }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "widths differ by target")]
+pub(crate) fn stat(handle: &Handle) -> Result<Stat> {
+    let stat = fstat(handle)?;
+    Ok(Stat {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        identity: identity_of(&stat),
+        names: u64::from(stat.st_nlink as u32),
+        owner: stat.st_uid,
+        mode: stat.st_mode as u32 & 0o7777,
+    })
+}
+
+pub(crate) fn effective_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+pub(crate) fn read_at(handle: &Handle, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    let offset = i64::try_from(offset)
+        .map_err(|_| Error::new(ErrorKind::InvalidSize, "offset past any file"))?;
+    nix::sys::uio::pread(handle, buffer, offset).map_err(failed("read"))
+}
+
+/// Whether code may be run from named objects: not where `/dev/shm` is mounted `noexec`.
+pub(crate) fn can_execute() -> Result<bool> {
+    let mount = nix::sys::statvfs::statvfs(DIRECTORY).map_err(failed("statvfs"))?;
+    Ok(!mount.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
+}
