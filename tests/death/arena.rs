@@ -34,10 +34,10 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.bytes.get().addr();
         if self.on.load(Relaxed) {
-            let at = (start + self.used.load(Relaxed)).next_multiple_of(layout.align());
-            let end = at + layout.size() - start;
-            if end <= SIZE {
-                self.used.store(end, Relaxed);
+            // With room to align, so that one addition is enough and always the same.
+            let used = self.used.fetch_add(layout.size() + layout.align(), Relaxed);
+            if used + layout.size() + layout.align() <= SIZE {
+                let at = (start + used).next_multiple_of(layout.align());
                 return self.bytes.get().cast::<u8>().with_addr(at);
             }
         }

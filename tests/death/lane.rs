@@ -70,6 +70,20 @@ pub(crate) trait Lane {
     /// the ring's end.
     fn place(&self, tx: &mut Self::Tx, rx: &mut Self::Rx, left: usize) -> Outcome<()>;
 
+    /// The producing end for this process, which must not get a second thread: it never sleeps.
+    fn own_tx(&self, queue: &Self::Queue) -> ringlane::Result<Self::Tx> {
+        let mut tx = self.tx(queue)?;
+        self.set_tx_wait(&mut tx, Wait::Yield);
+        Ok(tx)
+    }
+
+    /// The consuming end, likewise.
+    fn own_rx(&self, queue: &Self::Queue) -> ringlane::Result<Self::Rx> {
+        let mut rx = self.rx(queue)?;
+        self.set_rx_wait(&mut rx, Wait::Yield);
+        Ok(rx)
+    }
+
     fn send(&self, by: PushBy, tx: &mut Self::Tx, number: u64) -> Outcome<()> {
         self.push(by, tx, &self.message(number))
     }

@@ -112,14 +112,14 @@ impl<L: Lane> Cell for Attach<'_, L> {
     fn outlive(&self, victim: &mut Victim, mut world: World<L>) -> Result<(), String> {
         let lane = self.lane;
         let (ours, kind) = match self.side {
-            Side::Tx => match lane.tx(&world.queue) {
+            Side::Tx => match lane.own_tx(&world.queue) {
                 Ok(tx) => {
                     world.tx = Some(tx);
                     (true, None)
                 }
                 Err(e) => (false, Some(e.kind())),
             },
-            Side::Rx => match lane.rx(&world.queue) {
+            Side::Rx => match lane.own_rx(&world.queue) {
                 Ok(rx) => {
                     world.rx = Some(rx);
                     (true, None)
@@ -349,7 +349,7 @@ impl<L: Lane> Cell for Named<'_, L> {
         let Some(world) = world else {
             return self.replace(victim, &name);
         };
-        let taken = self.lane.tx(&world.queue);
+        let taken = self.lane.own_tx(&world.queue);
         victim.resume()?;
         self.journal.wait_noted();
         let removed = self.journal.noted() == DONE;

@@ -4,14 +4,14 @@ use super::journal::Journal;
 use super::lane::{Lane, PopBy, PushBy, Records, Values, Wide};
 use super::life::{self, Attach, Close, Corpse, Named};
 use super::sleep::{self, Side, Sleep};
-use super::stream::{After, Fill, LONG, Op, State, Stream};
+use super::stream::{After, Fill, Op, State, Stream};
 use super::sweep::{Cell, Fate, Fault, Plan, Tally, bisect, sweep};
 use super::toy::{Flaw, Toy};
 use super::tracer::{fork_child, reap};
 use crate::common::{label, sweep_up};
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Every instruction.
 const ALL: usize = usize::MAX;
@@ -19,6 +19,10 @@ const ALL: usize = usize::MAX;
 const SOME: usize = if cfg!(debug_assertions) { 50 } else { 120 };
 /// Points of a call that is made once in a queue's life.
 const FEW: usize = if cfg!(debug_assertions) { 200 } else { 400 };
+
+/// How long a victim waits: longer than it takes to step it to its sleep, as every point after that costs
+/// as much.
+const NAP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
 
 /// What was asked for, and what was found.
 struct Matrix {
@@ -134,11 +138,7 @@ impl Matrix {
         ] {
             let name = format!("{}_{label}_{}{suffix}", lane.label(), state.label);
             let budget = if suffix.is_empty() { budget } else { budget.min(SOME) };
-            let mut plan = self.plan(budget, around);
-            if matches!(op, Op::Push(PushBy::Wait(_)) | Op::Pop(PopBy::Wait(_))) {
-                // It would sleep and look around for ever: two or three rounds of that will do.
-                plan.most = 3000;
-            }
+            let plan = self.plan(budget, around);
             match Stream::new(lane, &journal, op, state, after) {
                 Ok(cell) => around = self.run(&name, fate, plan, &cell).or(around),
                 Err(text) => self.fail(&text),
@@ -315,9 +315,9 @@ fn values(matrix: &mut Matrix) {
         matrix.stream(&late, &format!("pop{at}"), pop, state, SOME);
     }
     let waiting = state("asleep", 5, Fill::ButFor(0));
-    matrix.stream(&word, "push", Op::Push(PushBy::Wait(LONG)), waiting, FEW);
+    matrix.stream(&word, "push", Op::Push(PushBy::Wait(NAP)), waiting, SOME);
     let waiting = state("asleep", 5, Fill::Exactly(0));
-    matrix.stream(&word, "pop", Op::Pop(PopBy::Wait(LONG)), waiting, FEW);
+    matrix.stream(&word, "pop", Op::Pop(PopBy::Wait(NAP)), waiting, SOME);
     matrix.sleeps(&word);
     matrix.lives(&word);
     matrix.twice(&word, 3);

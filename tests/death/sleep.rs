@@ -151,7 +151,7 @@ impl<'a, L: Lane> Sleep<'a, L> {
     /// All that the sleeper sent and nobody took is still there.
     fn rest(&self, world: &World<L>, from: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
         let mut rx = loop {
-            match self.lane.rx(&world.queue) {
+            match self.lane.own_rx(&world.queue) {
                 // It says that it is closed before it gives the end back.
                 Err(e) if e.kind() == ErrorKind::InUse => std::thread::yield_now(),
                 taken => break taken.map_err(text("take the consumer"))?,
@@ -236,8 +236,8 @@ impl<L: Lane> Cell for Sleep<'_, L> {
             let holder = Sleeper::report(&world.name, self.side)?.holder;
             if holder == Peer::Vacant {
                 match self.side {
-                    Side::Tx => drop(self.lane.tx(&world.queue).map_err(text("take"))?),
-                    Side::Rx => drop(self.lane.rx(&world.queue).map_err(text("take"))?),
+                    Side::Tx => drop(self.lane.own_tx(&world.queue).map_err(text("take"))?),
+                    Side::Rx => drop(self.lane.own_rx(&world.queue).map_err(text("take"))?),
                 }
             }
             let (count, stop) = self.outcome(&mut sleeper)?;

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Longer than anything takes. Who waits as long as this was forgotten.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
+/// Long enough to go to sleep once.
+const SHORT: Duration = Duration::from_millis(1);
+
 /// A ring, and the end that this process holds.
 pub(crate) struct World<L: Lane> {
     pub(crate) tx: Option<L::Tx>,
@@ -76,8 +79,8 @@ impl<L: Lane> World<L> {
     pub(crate) fn new(lane: &L, left: Option<usize>) -> Result<World<L>, String> {
         let name = scratch();
         let queue = lane.create(&name).map_err(text("create"))?;
-        let mut tx = lane.tx(&queue).map_err(text("first producer"))?;
-        let mut rx = lane.rx(&queue).map_err(text("first consumer"))?;
+        let mut tx = lane.own_tx(&queue).map_err(text("first producer"))?;
+        let mut rx = lane.own_rx(&queue).map_err(text("first consumer"))?;
         if let Some(left) = left {
             lane.place(&mut tx, &mut rx, left).map_err(text("place"))?;
         }
@@ -150,7 +153,7 @@ pub(crate) fn survive_producer<L: Lane>(
         let peer = lane.rx_peer(&rx);
         ensure!(stop != Stop::Died || peer == Peer::Died, "the dead producer is {peer:?}");
     }
-    let mut tx = lane.tx(&world.queue).map_err(text("take the dead producer's place"))?;
+    let mut tx = lane.own_tx(&world.queue).map_err(text("take the dead producer's place"))?;
     ensure!(lane.rx_peer(&rx) == Peer::Alive, "the successor is {:?}", lane.rx_peer(&rx));
     let mut next = flight + 1;
     go_round(lane, &mut tx, &mut rx, &mut next, &mut got)?;
@@ -181,7 +184,7 @@ pub(crate) fn survive_consumer<L: Lane>(
         let peer = lane.tx_peer(&tx);
         ensure!(stop != Stop::Died || peer == Peer::Died, "the dead consumer is {peer:?}");
     }
-    let mut rx = lane.rx(&world.queue).map_err(text("take the dead consumer's place"))?;
+    let mut rx = lane.own_rx(&world.queue).map_err(text("take the dead consumer's place"))?;
     ensure!(lane.tx_peer(&tx) == Peer::Alive, "the successor is {:?}", lane.tx_peer(&tx));
     go_round(lane, &mut tx, &mut rx, &mut next, &mut got)?;
     drop(tx);
@@ -225,6 +228,9 @@ impl<'a, L: Lane> Stream<'a, L> {
         let message = self.lane.message(fill);
         if matches!(by, PushBy::Wait(_)) {
             self.lane.set_tx_wait(&mut tx, Wait::Park);
+            // Who first sleeps gets a thread, which must not meet a breakpoint: now, not later.
+            let full = self.lane.send(PushBy::Wait(SHORT), &mut tx, fill);
+            assert_eq!(full, Err(Stop::Full));
         }
         mark();
         let pushed = self.lane.push(by, &mut tx, black_box(&message));
@@ -241,6 +247,8 @@ impl<'a, L: Lane> Stream<'a, L> {
         let mut rx = self.lane.rx(&queue).expect("take the consumer");
         if matches!(by, PopBy::Wait(_)) {
             self.lane.set_rx_wait(&mut rx, Wait::Park);
+            let empty = self.lane.receive(PopBy::Wait(SHORT), &mut rx);
+            assert_eq!(empty, Err(Stop::Empty));
         }
         mark();
         let popped = self.lane.pop(by, &mut rx);
@@ -266,7 +274,7 @@ impl<'a, L: Lane> Stream<'a, L> {
             ensure!(stop == Stop::Empty, "while the producer was stopped, pop gave {stop:?}");
             ensure!(lane.rx_peer(&rx) == Peer::Alive, "stopped: {:?}", lane.rx_peer(&rx));
         }
-        let taken = lane.tx(&world.queue).err().map(|e| e.kind());
+        let taken = lane.own_tx(&world.queue).err().map(|e| e.kind());
         ensure!(taken == Some(ErrorKind::InUse), "a stopped producer's place: {taken:?}");
         victim.resume()?;
         let stop = drain(lane, PopBy::Wait(LONG), &mut rx, &mut got);
@@ -287,7 +295,7 @@ impl<'a, L: Lane> Stream<'a, L> {
             ensure!(stop == Stop::Full, "while the consumer was stopped, push gave {stop:?}");
             ensure!(lane.tx_peer(&tx) == Peer::Alive, "stopped: {:?}", lane.tx_peer(&tx));
         }
-        let taken = lane.rx(&world.queue).err().map(|e| e.kind());
+        let taken = lane.own_rx(&world.queue).err().map(|e| e.kind());
         ensure!(taken == Some(ErrorKind::InUse), "a stopped consumer's place: {taken:?}");
         victim.resume()?;
         for number in next..next + 2 * self.room {
