@@ -19,20 +19,33 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// No object has this name.
+    #[doc(alias = "VERR_FILE_NOT_FOUND")]
+    #[doc(alias = "PR_FILE_NOT_FOUND_ERROR")]
+    #[doc(alias = "ENOENT")]
     NotFound,
     /// An object of this name exists and a new one was asked for.
+    #[doc(alias = "VERR_ALREADY_EXISTS")]
+    #[doc(alias = "PR_FILE_EXISTS_ERROR")]
+    #[doc(alias = "EEXIST")]
     AlreadyExists,
     /// The operating system or the access asked for at opening does not allow it.
+    #[doc(alias = "VERR_ACCESS_DENIED")]
+    #[doc(alias = "EACCES")]
     PermissionDenied,
     /// The name has a character or a length that no platform takes.
+    #[doc(alias = "VERR_INVALID_NAME")]
+    #[doc(alias = "VERR_FILENAME_TOO_LONG")]
+    #[doc(alias = "ENAMETOOLONG")]
     InvalidName,
     /// A size, capacity or alignment is outside its limits, or an object is smaller than it must be.
     InvalidSize,
     /// Options that contradict each other or leave out what is needed.
     InvalidInput,
     /// A range does not lie within the object or the mapping, or a number is past its limit.
+    #[doc(alias = "VERR_OUT_OF_RANGE")]
     OutOfRange,
     /// Not while the object is in use as it is: mappings of it are there.
+    #[doc(alias = "VERR_INVALID_STATE")]
     InvalidState,
     /// The object is a ring, but not one that this call can use: another kind, value type, tag,
     /// layout version or word size.
@@ -44,8 +57,10 @@ pub enum ErrorKind {
     /// The memory asked for is not there: `/dev/shm` is full or a limit on memory is reached.
     NoSpace,
     /// A limit on a count is reached: mappings, open files, bytes locked in memory.
+    #[doc(alias = "VERR_SHMEM_MAXIMUM_MAPPINGS_REACHED")]
     LimitReached,
     /// This platform, or this object, cannot do it.
+    #[doc(alias = "VERR_NOT_SUPPORTED")]
     Unsupported,
     /// Any other error of the operating system; see [`Error::raw_os_error`].
     Os,
@@ -101,6 +116,7 @@ impl Error {
     /// use ringlane::{ErrorKind, Name};
     /// assert_eq!(Name::new("").unwrap_err().kind(), ErrorKind::InvalidName);
     /// ```
+    #[doc(alias = "PR_GetError")]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -113,6 +129,8 @@ impl Error {
     /// assert_eq!(error.raw_os_error(), Some(2));
     /// # Ok::<(), ringlane::Error>(())
     /// ```
+    #[doc(alias = "PR_GetOSError")]
+    #[doc(alias = "errno")]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.os
     }

@@ -254,8 +254,6 @@ impl MapOptions {
     #[doc(alias = "RTShMemMapRegion")]
     #[doc(alias = "PR_AttachSharedMemory")]
     #[doc(alias = "mmap")]
-    #[doc(alias = "VERR_SHMEM_MAXIMUM_MAPPINGS_REACHED")]
-    #[doc(alias = "VERR_ACCESS_DENIED")]
     pub fn map(&self, memory: &SharedMemory) -> Result<Mapping> {
         self.map_checked(memory).map_err(|e| memory.about("map", e))
     }

@@ -458,8 +458,8 @@ impl TryFrom<OwnedFd> for SharedMemory {
     /// [is sealed](SharedMemory::is_size_sealed): ask before mapping what a stranger sent.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it is no shared memory, [`ErrorKind::PermissionDenied`] if it can be
-    /// neither read nor mapped.
+    /// [`ErrorKind::Corrupt`] if it is no shared memory, [`ErrorKind::PermissionDenied`] if it was opened in
+    /// a way that nothing can be mapped with, [`ErrorKind::Unsupported`] for files of huge pages.
     fn try_from(descriptor: OwnedFd) -> Result<Self> {
         let access = sys::adopt(&descriptor).map_err(|e| e.on("adopt shared memory"))?;
         let mut options = OpenOptions::new();
@@ -479,7 +479,6 @@ impl TryFrom<OwnedFd> for SharedMemory {
 /// # Ok::<(), ringlane::Error>(())
 /// ```
 #[derive(Debug)]
-#[doc(alias = "VERR_INVALID_STATE")]
 pub struct CloseError {
     error: Error,
     memory: Box<SharedMemory>,

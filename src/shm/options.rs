@@ -275,7 +275,6 @@ impl OpenOptions {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[doc(alias = "cMappingsHint")]
-    #[doc(alias = "VERR_OUT_OF_RANGE")]
     pub fn mapping_limit(&mut self, mappings: u32) -> &mut Self {
         self.mapping_limit = mappings;
         self

@@ -10,6 +10,7 @@ mod limits;
 mod nspr;
 mod objects;
 mod originals;
+mod paper;
 mod planted;
 mod races;
 mod ranges;
@@ -22,7 +23,15 @@ mod users;
 #[test]
 fn second_process() {
     let Some((part, name)) = support::part() else { return };
-    let parts = [extras::part, limits::part, nspr::part, objects::part, races::part, users::part];
+    let parts = [
+        extras::part,
+        limits::part,
+        nspr::part,
+        objects::part,
+        planted::part,
+        races::part,
+        users::part,
+    ];
     let played = parts.iter().any(|play| play(&part, &name));
     assert!(played, "no test has the part {part:?}");
 }

@@ -1,8 +1,17 @@
 //! What others can have put under our name: refused, and left as it is.
 
-use crate::support::{STRANGER, Scratch, is_root, kind, leave_behind, read_write, skip};
-use ringlane::{ErrorKind, OpenOptions, SharedMemory, spsc};
+use crate::support::{STRANGER, Scratch, Second, is_root, kind, leave_behind, path};
+use crate::support::{read_write, skip};
+use ringlane::{ErrorKind, Name, OpenOptions, SharedMemory, spsc};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+pub(crate) fn part(part: &str, name: &Name) -> bool {
+    if part != "open the FIFO" {
+        return false;
+    }
+    refused(name, ErrorKind::Corrupt);
+    true
+}
 
 /// Everything about a file that an opener could change.
 fn image(path: &str) -> (u64, u32, u32, u64, i64, i64, i64, i64) {
@@ -20,8 +29,8 @@ fn image(path: &str) -> (u64, u32, u32, u64, i64, i64, i64, i64) {
 }
 
 /// Tries every way to open or make an object under the name; each is refused and changes nothing.
-fn refused(name: &Scratch, expected: ErrorKind) {
-    let before = image(&name.path());
+fn refused(name: &Name, expected: ErrorKind) {
+    let before = image(&path(name));
     let ways: [fn(&mut OpenOptions) -> &mut OpenOptions; 4] = [
         |options| options,
         |options| options.write(true),
@@ -30,13 +39,13 @@ fn refused(name: &Scratch, expected: ErrorKind) {
     ];
     for way in ways {
         let mut options = OpenOptions::new();
-        assert_eq!(kind(way(options.read(true)).open(&name.0)), expected);
+        assert_eq!(kind(way(options.read(true)).open(name)), expected);
     }
-    let new = read_write().create_new(true).size(4096).open(&name.0);
+    let new = read_write().create_new(true).size(4096).open(name);
     assert_eq!(kind(new), ErrorKind::AlreadyExists);
-    assert_eq!(kind(spsc::Queue::<u64>::open(&name.0)), expected);
-    assert_eq!(kind(spsc::Queue::<u64>::create(&name.0, 8)), ErrorKind::AlreadyExists);
-    assert_eq!(image(&name.path()), before);
+    assert_eq!(kind(spsc::Queue::<u64>::open(name)), expected);
+    assert_eq!(kind(spsc::Queue::<u64>::create(name, 8)), ErrorKind::AlreadyExists);
+    assert_eq!(image(&path(name)), before);
 }
 
 #[test]
@@ -45,11 +54,11 @@ fn a_planted_symlink_is_not_followed() {
     leave_behind(&target.0, 4096);
     let before = image(&target.path());
     std::os::unix::fs::symlink(target.path(), name.path()).unwrap();
-    refused(&name, ErrorKind::PermissionDenied);
+    refused(&name.0, ErrorKind::PermissionDenied);
     assert_eq!(image(&target.path()), before);
     // Neither where it leads nowhere: nothing is made there.
     std::fs::remove_file(target.path()).unwrap();
-    refused(&name, ErrorKind::PermissionDenied);
+    refused(&name.0, ErrorKind::PermissionDenied);
     assert!(!target.exists());
     // It can be removed as any name can, and then it is the link that goes.
     SharedMemory::unlink(&name.0).unwrap();
@@ -61,7 +70,8 @@ fn a_planted_fifo_holds_nobody_up() {
     let name = Scratch::new();
     let path = std::ffi::CString::new(name.path()).unwrap();
     nix::unistd::mkfifo(path.as_c_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    refused(&name, ErrorKind::Corrupt);
+    // Whoever is held up is held up in a process that can be ended.
+    Second::start("open the FIFO", &name.0).done();
     SharedMemory::unlink(&name.0).unwrap();
 }
 
@@ -69,7 +79,7 @@ fn a_planted_fifo_holds_nobody_up() {
 fn a_planted_directory_is_no_object() {
     let name = Scratch::new();
     std::fs::create_dir(name.path()).unwrap();
-    refused(&name, ErrorKind::Corrupt);
+    refused(&name.0, ErrorKind::Corrupt);
     assert!(SharedMemory::unlink(&name.0).is_err());
     assert!(name.exists());
 }
@@ -78,7 +88,7 @@ fn a_planted_directory_is_no_object() {
 fn a_planted_socket_is_no_object() {
     let name = Scratch::new();
     let _listener = std::os::unix::net::UnixListener::bind(name.path()).unwrap();
-    refused(&name, ErrorKind::Corrupt);
+    refused(&name.0, ErrorKind::Corrupt);
 }
 
 #[test]
@@ -86,7 +96,7 @@ fn a_world_writable_object_is_refused_unless_asked_for() {
     let name = Scratch::new();
     leave_behind(&name.0, 4096);
     std::fs::set_permissions(name.path(), std::fs::Permissions::from_mode(0o606)).unwrap();
-    refused(&name, ErrorKind::PermissionDenied);
+    refused(&name.0, ErrorKind::PermissionDenied);
     let text = SharedMemory::open(&name.0).unwrap_err().to_string();
     assert!(text.ends_with("every user may write to it, its mode is 606"), "{text}");
     read_write().allow_foreign(true).open(&name.0).unwrap();
@@ -102,7 +112,7 @@ fn a_foreign_object_is_refused_unless_asked_for() {
     let name = Scratch::new();
     leave_behind(&name.0, 4096);
     std::os::unix::fs::chown(name.path(), Some(STRANGER), None).unwrap();
-    refused(&name, ErrorKind::PermissionDenied);
+    refused(&name.0, ErrorKind::PermissionDenied);
     let text = SharedMemory::open(&name.0).unwrap_err().to_string();
     assert!(
         text.contains(&format!("belongs to user {STRANGER}, this process is user 0")),

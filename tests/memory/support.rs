@@ -143,7 +143,11 @@ impl Second {
     }
 
     fn end(mut self) -> Output {
-        until("the second process ends", || self.has_ended());
+        until("the second process ends", || {
+            // It needs the processor more than this does.
+            std::thread::sleep(Duration::from_millis(1));
+            self.has_ended()
+        });
         // Ended, so both pipes do.
         let read = |pipe: Option<&mut dyn std::io::Read>| {
             let mut bytes = Vec::new();

@@ -215,7 +215,11 @@ pub(crate) fn adopt(handle: &Handle) -> Result<Access> {
     }
     // A file elsewhere may be served by a process that never answers a page fault.
     let kind = nix::sys::statfs::fstatfs(handle).map_err(failed("fstatfs"))?.filesystem_type();
-    if kind != TMPFS_MAGIC && kind != HUGETLBFS_MAGIC {
+    if kind == HUGETLBFS_MAGIC {
+        // Its ranges are multiples of a size that is not ours to know.
+        return Err(Error::new(ErrorKind::Unsupported, "lies on a file system of huge pages"));
+    }
+    if kind != TMPFS_MAGIC {
         return Err(Error::new(ErrorKind::Corrupt, "is a file on disk, not shared memory"));
     }
     let flags = nix::fcntl::fcntl(handle, FcntlArg::F_GETFL).map_err(failed("fcntl"))?;
