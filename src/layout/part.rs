@@ -46,10 +46,11 @@ pub(crate) struct Part {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Position {
-    /// The position after the last one published (producer) or released (consumer): slots, or bytes.
-    /// Own positions live in private memory; this is where the peer, and a successor, read them.
+    /// The position after the last one released (consumer), or at or behind the last one published
+    /// (producer): slots, or bytes. Own positions live in private memory; this is where the peer, and a
+    /// successor, read them.
     pub(crate) at: AtomicU64,
-    /// Values or records so far. For people: a death between two stores leaves it one behind.
+    /// Records so far. For people: a death between two stores leaves it one behind.
     pub(crate) count: AtomicU64,
 }
 

@@ -38,6 +38,16 @@ impl Peek {
         &self.header
     }
 
+    /// A word of the data, at an offset in bytes.
+    pub(crate) fn word(&self, offset: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        let at = self.header.data_at.saturating_add(offset);
+        if sys::read_at(&self.handle, at, &mut bytes)? < bytes.len() {
+            return Err(Error::new(ErrorKind::Corrupt, "was truncated while it was looked at"));
+        }
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
     /// One side's words, and whether its holder lives.
     pub(crate) fn part(&self, side: Side) -> Result<PartImage> {
         let at = match side {

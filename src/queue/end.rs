@@ -82,13 +82,6 @@ impl End {
         tail.wrapping_sub(head)
     }
 
-    /// How far the producer's position is ahead of our own. It may lag behind by a publication that we
-    /// have seen already.
-    pub(super) fn lag(&self, head: u64) -> u64 {
-        let tail = self.peer_position().at.load(Ordering::Relaxed);
-        u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0)
-    }
-
     pub(super) fn peer(&self) -> Peer {
         self.role.peer(self.parts.segment())
     }

@@ -18,6 +18,7 @@
 
 use crate::error::Result;
 use crate::layout::{Kind, Peek, Peer, Side};
+use crate::ring::{self, record::Shape};
 use crate::shm::Name;
 use crate::sys;
 
@@ -74,9 +75,9 @@ pub struct Report {
     pub depth: u64,
     /// Values in it, or bytes of records, headers included: the part of `capacity` in use.
     pub used: u64,
-    /// Values or records published so far. A death in between leaves it one behind.
+    /// Values or records published so far.
     pub pushed: u64,
-    /// Values or records released so far. A death in between leaves it one behind.
+    /// Values or records released so far. A death in the middle of releasing a record leaves it one behind.
     pub popped: u64,
     /// The producing end.
     pub producer: End,
@@ -151,13 +152,30 @@ fn look(name: &Name) -> Result<Report> {
         Some(Kind::Record) => RingKind::Record,
         _ => RingKind::Spsc,
     };
-    let ahead = |producer: u64, consumer: u64| {
-        u64::try_from(producer.wrapping_sub(consumer).cast_signed()).unwrap_or(0)
+    let (capacity, head) = (header.capacity, consumer.at);
+    let (pushed, popped, used) = match kind {
+        RingKind::Spsc => {
+            // A slot that cannot be read any more has not been published.
+            let sequence = |at: u64| peek.word((at & (capacity - 1)) * header.stride).unwrap_or(at);
+            let used = ring::spsc::depth(producer.at, head, capacity, sequence);
+            (head.wrapping_add(used), head, used)
+        }
+        RingKind::Record => {
+            let shape = Shape {
+                capacity: capacity as usize,
+                align: header.stride as usize,
+                wrap: header.wrap(),
+            };
+            let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
+            // The producer may go round while we follow it: then what it said itself is all we have.
+            let (tail, more) = shape.follow(producer.at, word).unwrap_or((producer.at, 0));
+            let used = u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0);
+            (producer.count.wrapping_add(more), consumer.count, used.min(capacity))
+        }
     };
-    let used = ahead(producer.at, consumer.at).min(header.capacity);
-    let (pushed, popped, depth) = match kind {
-        RingKind::Spsc => (producer.at, consumer.at, used),
-        RingKind::Record => (producer.count, consumer.count, ahead(producer.count, consumer.count)),
+    let depth = match kind {
+        RingKind::Spsc => used,
+        RingKind::Record => u64::try_from(pushed.wrapping_sub(popped).cast_signed()).unwrap_or(0),
     };
     let [producer, consumer] = [producer, consumer].map(|part| End {
         holder: part.holder,

@@ -681,8 +681,7 @@ impl<T: Plain> Consumer<T> {
         })
     }
 
-    /// How many values are there now, as the producer last said. It can only become more until this end
-    /// pops.
+    /// How many values are there now. It can only become more until this end pops.
     ///
     /// ```
     /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
@@ -692,8 +691,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn available(&self) -> usize {
-        let depth = self.end.lag(self.ring.head());
-        depth.min(self.slots.capacity()) as usize
+        self.ring.available(self.end.peer_position(), &self.slots) as usize
     }
 
     /// What the producer is now.

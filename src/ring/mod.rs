@@ -9,11 +9,16 @@
 //! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
 //!   the consumer never writes data.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
-//! * I5. A death leaves at most one step undone, and each step can be told from the words: `tail` in the
-//!   segment may be one publication behind, `head` one release.
+//! * I5. A death leaves at most one step undone, and each step can be told from the words. The copy of
+//!   `head` in the segment is one release behind at most. That of `tail` is behind by up to [`MIRROR`]
+//!   publications, which a successor and an onlooker follow in the data: to store it each time would cost
+//!   up to half of the rate, because stores to two lines in turn do not combine.
 
 pub(crate) mod record;
 pub(crate) mod spsc;
+
+/// The producer stores its position in the segment once in so many publications.
+pub(crate) const MIRROR: u64 = 64;
 
 /// Why a claim gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! Where the data is mapped twice, records run over the end. Where it is not, the producer fills the
 //! end with padding, published together with the record that follows it.
 
-use super::{Claim, Corrupt};
+use super::{Claim, Corrupt, MIRROR};
 use crate::layout::{Bytes, Position};
 use crate::shm::Wrap;
 use crate::sync::Ordering;
@@ -49,6 +49,34 @@ impl Shape {
         let all = len.checked_add(align)?.checked_mul(count)?.checked_add(align)?;
         let longest = len.checked_add(2 * align)?.checked_mul(2)?;
         Some(all.max(longest))
+    }
+
+    /// Follows committed records from a position to the first header that is 0, or for a little more than
+    /// [`MIRROR`] records: where that is, and how many records there were. `word` reads a header word at an offset.
+    pub(crate) fn follow(
+        &self,
+        from: u64,
+        word: impl Fn(usize) -> Result<u64, Corrupt>,
+    ) -> Result<(u64, u64), Corrupt> {
+        let mut at = Cursor::new(from, self)?;
+        let mut count = 0;
+        loop {
+            let header = word(at.offset)?;
+            // A producer leaves no more than this behind its tail's copy.
+            if header == 0 || count > MIRROR {
+                return Ok((at.at, count));
+            }
+            at = match self.parse(header, at.offset)? {
+                Header::Padding { len } => at.after(len, self),
+                Header::Record { len } => {
+                    count += 1;
+                    at.after(self.footprint(len), self)
+                }
+            };
+            if at.at.wrapping_sub(from) > self.capacity as u64 {
+                return Err(Corrupt);
+            }
+        }
     }
 
     /// Bytes that a record of `len` takes up, header and all.
@@ -125,31 +153,18 @@ impl Writer {
         peer: &Position,
         bytes: &Bytes,
     ) -> Result<Self, Corrupt> {
-        let tail = Cursor::new(own.at.load(Ordering::Relaxed), &shape)?;
         // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        let count = own.count.load(Ordering::Relaxed);
-        let mut writer = Writer { shape, tail, head, count };
-        // A predecessor may have died between committing one record and moving its tail on.
-        let mut word = bytes.word(tail.offset).load(Ordering::Relaxed);
-        if word != 0
-            && let Header::Padding { len } = shape.parse(word, writer.tail.offset)?
-        {
-            writer.tail = writer.tail.after(len, &shape);
-            word = bytes.word(writer.tail.offset).load(Ordering::Relaxed);
-        }
-        if word != 0
-            && let Header::Record { len } = shape.parse(word, writer.tail.offset)?
-        {
-            writer.tail = writer.tail.after(shape.footprint(len), &shape);
-            writer.count = count.wrapping_add(1);
-        }
-        // Wrapping: the consumer may have taken the record whose commit the old tail does not show.
-        if writer.tail.at.wrapping_sub(head) > shape.capacity as u64 {
+        let (tail, uncounted) = shape.follow(own.at.load(Ordering::Relaxed), |offset| {
+            Ok(bytes.word(offset).load(Ordering::Relaxed))
+        })?;
+        if uncounted > MIRROR || tail.wrapping_sub(head) > shape.capacity as u64 {
             return Err(Corrupt);
         }
-        writer.mirror(own);
-        Ok(writer)
+        let count = own.count.load(Ordering::Relaxed).wrapping_add(uncounted);
+        own.at.store(tail, Ordering::Relaxed);
+        own.count.store(count, Ordering::Relaxed);
+        Ok(Writer { shape, tail: Cursor::new(tail, &shape)?, head, count })
     }
 
     pub(crate) fn tail(&self) -> u64 {
@@ -208,14 +223,11 @@ impl Writer {
         }
         self.tail = next;
         self.count = self.count.wrapping_add(1);
-        self.mirror(own);
-    }
-
-    /// Relaxed: only a successor and onlookers read it, and resume makes up for one step.
-    #[inline(always)]
-    fn mirror(&self, own: &Position) {
-        own.at.store(self.tail.at, Ordering::Relaxed);
-        own.count.store(self.count, Ordering::Relaxed);
+        if self.count.is_multiple_of(MIRROR) {
+            // Relaxed: only a successor and onlookers read it, and they follow the headers from there.
+            own.at.store(self.tail.at, Ordering::Relaxed);
+            own.count.store(self.count, Ordering::Relaxed);
+        }
     }
 }
 
@@ -244,8 +256,15 @@ impl Reader {
         Ok(Reader { shape, head, count: own.count.load(Ordering::Relaxed) })
     }
 
-    pub(crate) fn head(&self) -> u64 {
-        self.head.at
+    /// How many bytes hold records that are there to be taken.
+    pub(crate) fn available(&self, peer: &Position, bytes: &Bytes) -> Result<u64, Corrupt> {
+        let tail = peer.at.load(Ordering::Relaxed);
+        // Behind the head, it says nothing: what it has not counted was taken already.
+        let ahead = tail.wrapping_sub(self.head.at).cast_signed() > 0;
+        let from = if ahead { tail } else { self.head.at };
+        let (end, _) =
+            self.shape.follow(from, |offset| Ok(bytes.word(offset).load(Ordering::Relaxed)))?;
+        Ok(end.wrapping_sub(self.head.at))
     }
 
     /// The next record, if it has been committed.

@@ -4,7 +4,7 @@
 //! one cache line, and a consumer that polls for its next value polls exactly that line. The head is
 //! read by the producer only when it has used up all the room it knows of.
 
-use super::{Claim, Corrupt};
+use super::{Claim, Corrupt, MIRROR};
 use crate::layout::{Position, Slot, Slots};
 use crate::sync::Ordering;
 
@@ -29,10 +29,9 @@ impl Writer {
         let mut tail = own.at.load(Ordering::Relaxed);
         // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        // A predecessor may have died between publishing and moving its tail on.
-        if slots.slot(tail).sequence().load(Ordering::Relaxed) == tail.wrapping_add(1) {
-            tail = tail.wrapping_add(1);
-        }
+        tail = tail.wrapping_add(published(tail, capacity, |at| {
+            slots.slot(at).sequence().load(Ordering::Relaxed)
+        }));
         if tail.wrapping_sub(head) > capacity {
             return Err(Corrupt);
         }
@@ -74,8 +73,10 @@ impl Writer {
         // ORDERING(slot): Release. Pairs with ORDERING(slot) in Reader::acquire: makes the value visible.
         slot.sequence().store(next, Ordering::Release);
         self.tail = next;
-        // Relaxed: only a successor and onlookers read it, and resume makes up for one step.
-        own.at.store(next, Ordering::Relaxed);
+        if next.is_multiple_of(MIRROR) {
+            // Relaxed: only a successor and onlookers read it, and they follow the slots from there.
+            own.at.store(next, Ordering::Relaxed);
+        }
     }
 }
 
@@ -95,16 +96,19 @@ impl Reader {
     ) -> Result<Self, Corrupt> {
         let head = own.at.load(Ordering::Relaxed);
         let tail = peer.at.load(Ordering::Relaxed);
-        // The tail may be one behind what is published and was taken.
-        let lead = tail.wrapping_add(1).wrapping_sub(head);
-        if lead > slots.capacity() + 1 {
+        // The tail may be behind what is published and was taken.
+        let lead = tail.wrapping_add(MIRROR).wrapping_sub(head);
+        if lead > slots.capacity() + MIRROR {
             return Err(Corrupt);
         }
         Ok(Reader { head })
     }
 
-    pub(crate) fn head(&self) -> u64 {
-        self.head
+    /// How many values are there to be taken.
+    pub(crate) fn available<T>(&self, peer: &Position, slots: &Slots<T>) -> u64 {
+        depth(peer.at.load(Ordering::Relaxed), self.head, slots.capacity(), |at| {
+            slots.slot(at).sequence().load(Ordering::Relaxed)
+        })
     }
 
     /// The slot to read, if it has been published.
@@ -124,4 +128,18 @@ impl Reader {
         // complete before the slot is written again.
         own.at.store(self.head, Ordering::Release);
     }
+}
+
+/// How many slots have been published from `tail` on: as many as a producer leaves behind its tail's copy.
+fn published(tail: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
+    let is_published =
+        |n: &u64| sequence(tail.wrapping_add(*n)) == tail.wrapping_add(*n).wrapping_add(1);
+    (0..capacity.min(MIRROR)).take_while(is_published).count() as u64
+}
+
+/// How many values lie between a head and what has been published, of which `tail` says a part.
+pub(crate) fn depth(tail: u64, head: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
+    // Behind the head, it says nothing: what it has not counted was taken already.
+    let counted = u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0).min(capacity);
+    counted + published(head.wrapping_add(counted), capacity - counted, sequence)
 }

@@ -167,17 +167,21 @@ impl Consumer {
         self.read_timeout(timeout).map(Record::take)
     }
 
-    /// How many bytes of the ring hold records now, headers included, as the producer last said. It can
-    /// only become more until this end releases.
+    /// How many bytes of the ring hold records now, headers included. It can only become more until this
+    /// end releases.
+    ///
+    /// # Errors
+    /// [`PopError::Corrupt`].
     ///
     /// ```
     /// let queue = ringlane::record::Queue::private(4096)?;
     /// queue.producer()?.push(&[0; 8]).unwrap();
-    /// assert_eq!(queue.consumer()?.available(), 16);
+    /// assert_eq!(queue.consumer()?.available(), Ok(16));
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    pub fn available(&self) -> usize {
-        self.end.lag(self.ring.head()).min(self.bytes.capacity() as u64) as usize
+    pub fn available(&self) -> Result<usize> {
+        let bytes = self.ring.available(self.end.peer_position(), &self.bytes);
+        bytes.map(|bytes| bytes as usize).map_err(|_| PopError::Corrupt)
     }
 
     /// What the producer is now.
