@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 /// Every instruction.
 const ALL: usize = usize::MAX;
 /// Points of a cell that varies one whose every instruction is taken.
-const SOME: usize = if cfg!(debug_assertions) { 50 } else { 120 };
+const SOME: usize = if cfg!(debug_assertions) { 30 } else { 120 };
 /// Points of a call that is made once in a queue's life.
-const FEW: usize = if cfg!(debug_assertions) { 200 } else { 400 };
+const FEW: usize = if cfg!(debug_assertions) { 100 } else { 400 };
 
 /// How long a victim waits: longer than it takes to step it to its sleep, as every point after that costs
 /// as much.
@@ -247,7 +247,7 @@ impl Matrix {
             let corpse = Corpse { stream: &stream, trace: &trace, step, done: step >= effect };
             let after = if index % 2 == 0 { After::Drain } else { After::Resume };
             let cell = Attach { lane, journal, side, after, corpse: Some(&corpse) };
-            let mut plan = self.plan(40, None);
+            let mut plan = self.plan(FEW / 10, None);
             plan.offset += index;
             let tally = sweep(&cell, journal, Fate::Kill, plan)
                 .map_err(|fault| format!("first killed at step {step}, second {}", said(fault)))?;
@@ -304,9 +304,9 @@ fn values(matrix: &mut Matrix) {
         matrix.stream(&word, "pop", pop, state, budget);
         let left = state.left.map(|left| left.min(3));
         let state = State { left, ..state };
-        let most = if matches!(state.label, "empty" | "refresh") { budget } else { SOME };
+        let most = if state.label == "empty" { budget } else { SOME };
         matrix.stream(&wide, "push", push, state, most);
-        let most = if matches!(state.label, "one" | "full") { budget } else { SOME };
+        let most = if state.label == "one" { budget } else { SOME };
         matrix.stream(&wide, "pop", pop, state, most);
     }
     for at in [2, 1, 8] {

@@ -74,7 +74,7 @@ impl Plan {
             return vec![only.min(len)];
         }
         let stride = len.div_ceil(self.budget).max(1);
-        let near = |step: usize| self.around.is_some_and(|at| step.abs_diff(at) <= 30);
+        let near = |step: usize| self.around.is_some_and(|at| step.abs_diff(at) <= 25);
         let taken = |step: &usize| {
             *step == 0 || *step == len || step % stride == self.offset % stride || near(*step)
         };
@@ -187,6 +187,11 @@ pub(crate) fn sweep<C: Cell>(
     let trace = start(cell, journal).and_then(|(mut victim, _world)| victim.trace(plan.most));
     let trace = trace.map_err(early)?;
     sweep_up();
+    let mut plan = plan;
+    let leaves_out = plan.only.is_none() && plan.budget < trace.len();
+    if leaves_out && plan.around.is_none() && fate == Fate::Kill && cell.effect() == Effect::Once {
+        plan.around = Some(halve(cell, journal, &trace).map_err(early)?);
+    }
     let mut tally = Tally { len: trace.len(), rounds: trace.longest_repeat(), ..Tally::default() };
     for step in plan.points(trace.len()) {
         watchdog(60, step);
@@ -213,17 +218,23 @@ pub(crate) fn sweep<C: Cell>(
     Ok(tally)
 }
 
-/// The trace of an operation, and where its effect begins, found by halving.
+/// Where the effect of an operation begins, found by halving.
+fn halve<C: Cell>(cell: &C, journal: &Journal, trace: &Trace) -> Result<usize, String> {
+    let (mut before, mut since) = (0, trace.len());
+    while before + 1 < since {
+        let middle = usize::midpoint(before, since);
+        let done = one(cell, journal, Fate::Kill, trace, middle, &mut Tally::default())?;
+        *if done { &mut since } else { &mut before } = middle;
+    }
+    Ok(since)
+}
+
+/// The trace of an operation, and where its effect begins.
 pub(crate) fn bisect<C: Cell>(cell: &C, journal: &Journal) -> Result<(Trace, usize), String> {
     watchdog(60, 0);
     let (mut victim, world) = start(cell, journal)?;
     let trace = victim.trace(1 << 20)?;
     drop((victim, world));
-    let (mut before, mut since) = (0, trace.len());
-    while before + 1 < since {
-        let middle = usize::midpoint(before, since);
-        let done = one(cell, journal, Fate::Kill, &trace, middle, &mut Tally::default())?;
-        *if done { &mut since } else { &mut before } = middle;
-    }
-    Ok((trace, since))
+    let effect = halve(cell, journal, &trace)?;
+    Ok((trace, effect))
 }
