@@ -1,6 +1,7 @@
 //! Round trips and one-way rates between two pinned processes, beside the floor of the same run.
 //!
-//! `cargo bench --bench spsc`. Each row is run in several interleaved rounds, with the two-line
+//! `cargo bench --bench spsc [-- ROW [SCALE]]`: the rows whose names hold ROW, with SCALE times as many
+//! messages. Each row is run in several interleaved rounds, with the two-line
 //! ping-pong probed before and after; every message is checked. Only ratios mean anything: the
 //! host moves the virtual processors about.
 #![allow(unsafe_code, reason = "the floors are bare atomics in shared memory")]
@@ -120,12 +121,12 @@ const ROWS: &[Row] = &[
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, peer, row, name] = &args[..]
+    if let [_, peer, row, messages, name] = &args[..]
         && peer == "peer"
     {
         pin_peer();
         let row = &ROWS[row.parse::<usize>().expect("a row")];
-        (row.run)(name, row.messages, false);
+        (row.run)(name, messages.parse().expect("a number"), false);
         return;
     }
     if let [_, floor, name] = &args[..]
@@ -135,7 +136,9 @@ fn main() {
         two_lines(name, FLOOR_TRIPS, false);
         return;
     }
-    let only = args.iter().skip(1).find(|arg| !arg.starts_with('-')).cloned();
+    let mut wanted = args.iter().skip(1).filter(|arg| !arg.starts_with('-'));
+    let only = wanted.next().cloned();
+    let scale = wanted.next().map_or(1, |scale| scale.parse().expect("SCALE is a number"));
     let (here, there) = processors();
     pin(here);
     PEER.set(there).expect("once");
@@ -145,14 +148,14 @@ fn main() {
             if only.as_ref().is_some_and(|only| !row.name.contains(only.as_str())) {
                 continue;
             }
+            let messages = row.messages * scale;
             let before = floor();
-            let took = with_peer(
-                &[&"peer", &index.to_string()],
-                &format!("bench{round}-{index}"),
-                |name| (row.run)(name, row.messages, true),
-            );
+            let peer = ["peer".to_owned(), index.to_string(), messages.to_string()];
+            let took = with_peer(&peer, &format!("bench{round}-{index}"), |name| {
+                (row.run)(name, messages, true)
+            });
             let floor = (before + floor()) / 2.0;
-            let each = took.as_secs_f64() / row.messages as f64;
+            let each = took.as_secs_f64() / messages as f64;
             results[index].push((floor, each * 1e9));
         }
         eprint!("\rround {} of {ROUNDS}", round + 1);
@@ -229,13 +232,10 @@ fn pin_peer() {
 }
 
 /// Runs this side of a row while a child runs the other.
-fn with_peer(args: &[&dyn AsRef<str>], id: &str, side: impl FnOnce(&str) -> Duration) -> Duration {
+fn with_peer(args: &[String], id: &str, side: impl FnOnce(&str) -> Duration) -> Duration {
     let name = format!("ringlane-{}-{id}", std::process::id());
     let mut command = Command::new(std::env::current_exe().expect("own path"));
-    command
-        .args(args.iter().map(|arg| arg.as_ref()))
-        .arg(&name)
-        .env(PEER_CPU, PEER.get().expect("set in main").to_string());
+    command.args(args).arg(&name).env(PEER_CPU, PEER.get().expect("set in main").to_string());
     let mut child: Child = command.spawn().expect("a second process");
     let took = side(&name);
     assert!(child.wait().expect("a child").success(), "the peer failed");
@@ -246,7 +246,8 @@ const FLOOR_TRIPS: u64 = 100_000;
 
 /// Nanoseconds a round trip of two bare lines.
 fn floor() -> f64 {
-    let took = with_peer(&[&"floor-peer"], "floor", |name| two_lines(name, FLOOR_TRIPS, true));
+    let took =
+        with_peer(&["floor-peer".to_owned()], "floor", |name| two_lines(name, FLOOR_TRIPS, true));
     took.as_secs_f64() * 1e9 / FLOOR_TRIPS as f64
 }
 
