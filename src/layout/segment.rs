@@ -103,6 +103,7 @@ impl Segment {
     /// A new segment in an object that is there already, which may be larger. What it holds is lost.
     #[cfg(not(loom))]
     pub(crate) fn host(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
+        memory.check_ring_access()?;
         let header = spec.header(page())?;
         let size = memory.size()?;
         if size < header.total {

@@ -273,12 +273,17 @@ impl Drop for Mapping {
 }
 
 impl SharedMemory {
+    pub(crate) fn check_ring_access(&self) -> Result<()> {
+        if self.options().read && self.options().write {
+            return Ok(());
+        }
+        let text = "a ring takes memory that was opened for reading and writing";
+        Err(Error::new(ErrorKind::PermissionDenied, text))
+    }
+
     /// Maps a ring's segment: prefaulted, left out of forked children, its data twice if asked.
     pub(crate) fn map_ring(&self, control: usize, data: usize, wrap: Wrap) -> Result<Mapping> {
-        if !(self.options().read && self.options().write) {
-            let text = "a ring takes memory that was opened for reading and writing";
-            return Err(Error::new(ErrorKind::PermissionDenied, text));
-        }
+        self.check_ring_access()?;
         let access = Protection::from(Access::ReadWrite);
         let (at, len) = match wrap {
             Wrap::Never => {

@@ -283,7 +283,8 @@ impl SharedMemory {
     }
 
     /// Removes the name this object was opened or created under, if it still means this object: another
-    /// that was made under it since stays.
+    /// that was made under it since stays. Removals by this library take turns under an `flock(2)` lock on
+    /// the object, so that none falls between another's look and its removal; other programs' do not.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the name is gone or means another object, [`ErrorKind::InvalidInput`] if

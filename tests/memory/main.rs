@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "forks, calls mapped code, touches what must not be touched")]
 
 mod extras;
+mod hosting;
 mod limits;
 mod nspr;
 mod objects;
@@ -25,9 +26,11 @@ fn second_process() {
     let Some((part, name)) = support::part() else { return };
     let parts = [
         extras::part,
+        hosting::part,
         limits::part,
         nspr::part,
         objects::part,
+        originals::part,
         planted::part,
         races::part,
         users::part,
