@@ -157,11 +157,19 @@ fn records_lie_where_the_page_says() {
     for (offset, bytes, wanted) in numbers {
         assert_eq!(image.number(offset, bytes), wanted, "header at {offset}");
     }
-    assert_eq!((image.number(1024, 8), image.number(1032, 8)), (0, 0), "position and count, behind");
+    assert_eq!(
+        (image.number(1024, 8), image.number(1032, 8)),
+        (0, 0),
+        "position and count, behind"
+    );
     drop(producer);
     let _successor = queue.producer().unwrap();
     let image = Image::of(&first);
-    assert_eq!((image.number(1024, 8), image.number(1032, 8)), (24, 2), "position and count, found");
+    assert_eq!(
+        (image.number(1024, 8), image.number(1032, 8)),
+        (24, 2),
+        "position and count, found"
+    );
 
     let second = name("padded");
     let queue = record::Queue::options().capacity(4096).mirrored(false).create(&second).unwrap();
