@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Weakens one ordering at a time, in a copy of the last commit, and prints which models notice: each must be
-# missed by some model, or it is stronger than it need be. Takes about half a minute a site.
+# Weakens one ordering at a time, in a copy of the last commit, and prints how many models notice: one at
+# least, or the ordering is stronger than it need be. Takes about half a minute a site.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 copy=$(mktemp -d)

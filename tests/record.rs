@@ -178,3 +178,37 @@ fn a_size_that_cannot_be_is_refused() {
     assert!(refused(Queue::options().holding(usize::MAX, 2)).contains("more than any memory"));
     assert!(refused(Queue::options().align(16)).contains("records aligned to 16 bytes"));
 }
+
+/// A producer leaves its position in the segment behind by up to 64 records, which is laps of a small ring.
+#[test]
+fn a_successor_finds_its_place_however_often_the_ring_has_gone_round() {
+    let name = ringlane::Name::new(&format!("ringlane-test-{}-laps", std::process::id())).unwrap();
+    for mirrored in [true, false] {
+        for len in [0, 8, 248, 1000] {
+            for pushed in (0..200_u64).step_by(13) {
+                let queue =
+                    Queue::options().capacity(4096).mirrored(mirrored).create(&name).unwrap();
+                let mut consumer = queue.consumer().unwrap();
+                let mut producer = queue.producer().unwrap();
+                for n in 0..pushed {
+                    producer.try_push(&bytes(len, n as usize)).unwrap();
+                    // Two stay in the ring.
+                    if n >= 2 {
+                        assert!(consumer.try_pop().unwrap() == bytes(len, n as usize - 2));
+                    }
+                }
+                let report = ringlane::inspect::report(&name).unwrap();
+                assert_eq!((report.pushed, report.depth), (pushed, pushed.min(2)));
+                assert_eq!(report.used as usize, consumer.available().unwrap());
+                drop(producer);
+                let mut producer = queue.producer().unwrap();
+                producer.try_push(b"next").unwrap();
+                assert_eq!(ringlane::inspect::report(&name).unwrap().pushed, pushed + 1);
+                for n in pushed.saturating_sub(2)..pushed {
+                    assert!(consumer.try_pop().unwrap() == bytes(len, n as usize));
+                }
+                assert_eq!(consumer.try_pop().unwrap(), b"next");
+            }
+        }
+    }
+}

@@ -217,3 +217,31 @@ fn an_end_of_a_removed_ring_is_not_given_out() {
     assert_eq!(late.consumer().unwrap_err().kind(), ErrorKind::NotFound);
     drop(queue);
 }
+
+/// A producer leaves its position in the segment behind by up to 64 values, which is laps of a small ring.
+#[test]
+fn a_successor_finds_its_place_however_often_the_ring_has_gone_round() {
+    for capacity in [1, 2, 8, 64, 128] {
+        for pushed in (0..200).step_by(7) {
+            for left in [0, 1, capacity / 2, capacity].map(|left| pushed.min(left)) {
+                let queue = Queue::<u64>::private(capacity as usize).unwrap();
+                let mut consumer = queue.consumer().unwrap();
+                let mut producer = queue.producer().unwrap();
+                for n in 0..pushed {
+                    producer.try_push(n).unwrap();
+                    if n < pushed - left {
+                        assert_eq!(consumer.try_pop(), Ok(n));
+                    }
+                }
+                drop(producer);
+                let mut producer = queue.producer().unwrap();
+                assert_eq!(consumer.available() as u64, left);
+                if left < capacity {
+                    producer.try_push(pushed).unwrap();
+                    assert!((pushed - left..=pushed).all(|n| consumer.try_pop() == Ok(n)));
+                }
+                assert_eq!(producer.vacant() as u64, if left < capacity { capacity } else { 0 });
+            }
+        }
+    }
+}

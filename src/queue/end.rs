@@ -125,6 +125,11 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        #[cfg(not(loom))]
+        {
+            // Before our hold on the segment goes, see `Watcher::wake`.
+            self.watch = None;
+        }
         if self.role.close(self.parts.segment()) {
             shout(&self.parts.own().gate);
         }

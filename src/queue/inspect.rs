@@ -168,9 +168,10 @@ fn look(name: &Name) -> Result<Report> {
             };
             let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
             // The producer may go round while we follow it: then what it said itself is all we have.
-            let (tail, more) = shape.follow(producer.at, word).unwrap_or((producer.at, 0));
-            let used = u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0);
-            (producer.count.wrapping_add(more), consumer.count, used.min(capacity))
+            let from = ring::further(producer.at, head);
+            let counted = if from == head { consumer.count } else { producer.count };
+            let (tail, more) = shape.follow(from, word).unwrap_or((from, 0));
+            (counted.wrapping_add(more), consumer.count, tail.wrapping_sub(head).min(capacity))
         }
     };
     let depth = match kind {

@@ -20,6 +20,12 @@ pub(crate) mod spsc;
 /// The producer stores its position in the segment once in so many publications.
 pub(crate) const MIRROR: u64 = 64;
 
+/// The further of two positions. What lies before the consumer's may have been overwritten, so nobody
+/// follows the data from the copy of a tail that has fallen behind it.
+pub(crate) fn further(tail: u64, head: u64) -> u64 {
+    if tail.wrapping_sub(head).cast_signed() > 0 { tail } else { head }
+}
+
 /// Why a claim gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {

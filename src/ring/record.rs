@@ -7,7 +7,7 @@
 //! Where the data is mapped twice, records run over the end. Where it is not, the producer fills the
 //! end with padding, published together with the record that follows it.
 
-use super::{Claim, Corrupt, MIRROR};
+use super::{Claim, Corrupt, MIRROR, further};
 use crate::layout::{Bytes, Position};
 use crate::shm::Wrap;
 use crate::sync::Ordering;
@@ -155,13 +155,14 @@ impl Writer {
     ) -> Result<Self, Corrupt> {
         // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        let (tail, uncounted) = shape.follow(own.at.load(Ordering::Relaxed), |offset| {
-            Ok(bytes.word(offset).load(Ordering::Relaxed))
-        })?;
+        let from = further(own.at.load(Ordering::Relaxed), head);
+        let (tail, uncounted) =
+            shape.follow(from, |offset| Ok(bytes.word(offset).load(Ordering::Relaxed)))?;
         if uncounted > MIRROR || tail.wrapping_sub(head) > shape.capacity as u64 {
             return Err(Corrupt);
         }
-        let count = own.count.load(Ordering::Relaxed).wrapping_add(uncounted);
+        let counted = if from == head { peer } else { own };
+        let count = counted.count.load(Ordering::Relaxed).wrapping_add(uncounted);
         own.at.store(tail, Ordering::Relaxed);
         own.count.store(count, Ordering::Relaxed);
         Ok(Writer { shape, tail: Cursor::new(tail, &shape)?, head, count })
@@ -258,10 +259,7 @@ impl Reader {
 
     /// How many bytes hold records that are there to be taken.
     pub(crate) fn available(&self, peer: &Position, bytes: &Bytes) -> Result<u64, Corrupt> {
-        let tail = peer.at.load(Ordering::Relaxed);
-        // Behind the head, it says nothing: what it has not counted was taken already.
-        let ahead = tail.wrapping_sub(self.head.at).cast_signed() > 0;
-        let from = if ahead { tail } else { self.head.at };
+        let from = further(peer.at.load(Ordering::Relaxed), self.head.at);
         let (end, _) =
             self.shape.follow(from, |offset| Ok(bytes.word(offset).load(Ordering::Relaxed)))?;
         Ok(end.wrapping_sub(self.head.at))

@@ -4,7 +4,7 @@
 //! one cache line, and a consumer that polls for its next value polls exactly that line. The head is
 //! read by the producer only when it has used up all the room it knows of.
 
-use super::{Claim, Corrupt, MIRROR};
+use super::{Claim, Corrupt, MIRROR, further};
 use crate::layout::{Position, Slot, Slots};
 use crate::sync::Ordering;
 
@@ -26,10 +26,10 @@ impl Writer {
         slots: &Slots<T>,
     ) -> Result<Self, Corrupt> {
         let capacity = slots.capacity();
-        let mut tail = own.at.load(Ordering::Relaxed);
         // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        tail = tail.wrapping_add(published(tail, capacity, |at| {
+        let from = further(own.at.load(Ordering::Relaxed), head);
+        let tail = from.wrapping_add(published(from, capacity, |at| {
             slots.slot(at).sequence().load(Ordering::Relaxed)
         }));
         if tail.wrapping_sub(head) > capacity {
@@ -139,7 +139,6 @@ fn published(tail: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
 
 /// How many values lie between a head and what has been published, of which `tail` says a part.
 pub(crate) fn depth(tail: u64, head: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
-    // Behind the head, it says nothing: what it has not counted was taken already.
-    let counted = u64::try_from(tail.wrapping_sub(head).cast_signed()).unwrap_or(0).min(capacity);
+    let counted = further(tail, head).wrapping_sub(head).min(capacity);
     counted + published(head.wrapping_add(counted), capacity - counted, sequence)
 }

@@ -88,14 +88,13 @@ impl Watcher {
     }
 
     fn wake(&self, token: u64) {
-        let found = {
-            let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.by_token.get(&token).cloned()
-        };
-        if let Some((segment, side)) = found
+        // With the list held throughout: whoever drops a watch waits, and then has the last hold on the
+        // segment itself. Or this thread might end up with it, and remove the name at a time of its own.
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((segment, side)) = watched.by_token.get(&token)
             && let Some(segment) = segment.upgrade()
         {
-            shout(&segment.part(side).gate);
+            shout(&segment.part(*side).gate);
         }
     }
 }
