@@ -1,6 +1,6 @@
 //! Rings in memory that is there already: anonymous, received, larger than the ring, in use.
 
-use crate::support::{Scratch, Second, kind, read_write};
+use crate::support::{Scratch, Second, kind, settled};
 use ringlane::{ErrorKind, Name, OpenOptions, SharedMemory, record, spsc};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Barrier;
@@ -14,7 +14,7 @@ pub(crate) fn part(part: &str, _name: &Name) -> bool {
     let memory = SharedMemory::try_from(OwnedFd::from(file)).unwrap();
     assert!(memory.is_size_sealed().unwrap());
     let queue = spsc::Queue::<u64>::options().attach(memory).unwrap();
-    let mut producer = queue.producer().unwrap();
+    let mut producer = settled(|| queue.producer()).unwrap();
     (0..VALUES).for_each(|n| producer.push(n).unwrap());
     true
 }
@@ -26,7 +26,7 @@ fn a_ring_without_a_name_connects_two_processes() {
     let queue = spsc::Queue::<u64>::options().capacity(64).host(memory).unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), own.as_raw_fd());
     let second = Second::start(&format!("count from {path}"), &Scratch::new().0);
-    let mut consumer = queue.consumer().unwrap();
+    let mut consumer = settled(|| queue.consumer()).unwrap();
     (0..VALUES).for_each(|n| assert_eq!(consumer.pop(), Ok(n)));
     second.done();
 }
@@ -52,7 +52,8 @@ fn of_many_who_host_at_once_one_does() {
         for error in hosted.into_iter().filter_map(Result::err) {
             assert!(matches!(error.kind(), ErrorKind::InUse | ErrorKind::AlreadyExists), "{error}");
         }
-        record::Queue::open(&name.0).unwrap().producer().unwrap().push(b"whole").unwrap();
+        let queue = record::Queue::open(&name.0).unwrap();
+        settled(|| queue.producer()).unwrap().push(b"whole").unwrap();
     }
 }
 
@@ -84,6 +85,5 @@ fn attaching_takes_the_ring_that_is_meant() {
     assert_eq!(options.attach(memory()).unwrap().capacity(), 4096);
     let writer = OpenOptions::new().write(true).open(&name.0).unwrap();
     assert_eq!(kind(options.attach(writer)), ErrorKind::PermissionDenied);
-    let again = read_write().open(&name.0).unwrap();
-    assert_eq!(kind(options.host(again)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(settled(|| options.host(memory()))), ErrorKind::AlreadyExists);
 }

@@ -1,6 +1,6 @@
 //! Memory that the `shared_memory` crate made.
 
-use crate::support::{Scratch, kind};
+use crate::support::{Scratch, kind, settled};
 use ringlane::{ErrorKind, Name, SharedMemory, record, spsc};
 use shared_memory::{Shmem, ShmemConf};
 
@@ -27,7 +27,8 @@ fn a_ring_is_hosted_in_a_segment_that_is_there() {
     // Another process would come by the name.
     let name = Name::native(shmem.get_os_id()).unwrap();
     let other = spsc::Queue::<u64>::open(&name).unwrap();
-    let (mut producer, mut consumer) = (queue.producer().unwrap(), other.consumer().unwrap());
+    let (mut producer, mut consumer) =
+        (settled(|| queue.producer()).unwrap(), settled(|| other.consumer()).unwrap());
     for n in 0..1000 {
         producer.push(n).unwrap();
         assert_eq!(consumer.pop(), Ok(n));
@@ -46,9 +47,10 @@ fn records_are_hosted_and_attached_to() {
     let shmem = make(64 << 10);
     for mirrored in [true, false] {
         let options = record::Queue::options().capacity(16 << 10).mirrored(mirrored).clone();
-        let queue = options.host((&shmem).try_into().unwrap()).unwrap();
+        let queue = settled(|| options.host((&shmem).try_into().unwrap())).unwrap();
         let other = record::Queue::options().attach((&shmem).try_into().unwrap()).unwrap();
-        let (mut producer, mut consumer) = (queue.producer().unwrap(), other.consumer().unwrap());
+        let (mut producer, mut consumer) =
+            (settled(|| queue.producer()).unwrap(), settled(|| other.consumer()).unwrap());
         for n in 0..100_u8 {
             producer.push(&[n; 1000]).unwrap();
             let record = consumer.read().unwrap();
@@ -66,15 +68,15 @@ fn a_ring_that_is_there_is_not_overwritten() {
     let options = spsc::Queue::<u64>::options().capacity(64).clone();
     let host = || options.host((&shmem).try_into().unwrap());
     let queue = host().unwrap();
-    assert_eq!(kind(host()), ErrorKind::AlreadyExists);
-    let producer = queue.producer().unwrap();
+    assert_eq!(kind(settled(host)), ErrorKind::AlreadyExists);
+    let producer = settled(|| queue.producer()).unwrap();
     assert_eq!(kind(host()), ErrorKind::InUse);
     // Nor while its magic is scribbled over but an end is held.
     // SAFETY: within the segment.
     unsafe { shmem.as_ptr().write_bytes(0, 8) };
     assert_eq!(kind(host()), ErrorKind::InUse);
     drop(producer);
-    host().unwrap();
+    settled(host).unwrap();
 }
 
 #[test]

@@ -76,6 +76,20 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Tries until no lock is in the way: another test's child has copies of all of them until it has become
+/// another program.
+pub(crate) fn settled<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut result = attempt();
+    until("no copy of a lock is left", || {
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::InUse) {
+            result = attempt();
+            return false;
+        }
+        true
+    });
+    result
+}
+
 /// Says that something was not tested, past the capture of a passing test's output.
 pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
