@@ -10,7 +10,7 @@ have() { # component, what it checks
 }
 
 if have fmt formatting rustfmt; then cargo fmt --all --check; fi
-if have clippy lints clippy; then cargo clippy --workspace --all-targets -- -D warnings; fi
+if have clippy lints clippy; then cargo clippy --workspace --all-targets --all-features -- -D warnings; fi
 # The library only: its program has the same name, and its documentation is --help.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib -p ringlane
 echo "check: done"
