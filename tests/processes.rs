@@ -308,3 +308,26 @@ fn a_death_wakes_who_sleeps() {
     }
     assert!(start.elapsed() < Duration::from_secs(50), "no death woke anybody");
 }
+
+/// Between two looks at an end its holder may close it and another may take it: nobody has died.
+#[test]
+fn an_end_that_changes_hands_is_never_called_dead() {
+    let queue = spsc::Queue::<u64>::private(8).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    consumer.set_wait(Wait::Park);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20_000 {
+                // A process that another test starts has a copy of the lock until it runs a program of its own.
+                until("the end is free", || queue.producer().is_ok());
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            assert_ne!(consumer.peer(), Peer::Died);
+            let popped = consumer.pop_timeout(Duration::from_micros(1));
+            assert!(matches!(popped, Err(PopError::Empty | PopError::Closed)), "{popped:?}");
+        }
+    });
+}

@@ -138,8 +138,12 @@ impl Spec {
     /// The header of a new segment, with pages of `page` bytes.
     pub(crate) fn header(&self, page: usize) -> Result<Header> {
         let too_large = || {
-            let text =
-                format!("capacity {} times {} bytes is too large", self.capacity, self.stride);
+            let text = match self.kind {
+                Kind::Spsc => {
+                    format!("capacity {} times {} bytes is too large", self.capacity, self.stride)
+                }
+                Kind::Record => format!("capacity {} bytes is too large", self.capacity),
+            };
             Error::new(ErrorKind::InvalidSize, text)
         };
         let unit = if self.kind == Kind::Record { 1 } else { self.stride };

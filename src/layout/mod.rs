@@ -23,7 +23,7 @@ pub(crate) use data::{Bytes, Slot, Slots, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]
-pub(crate) use peek::Peek;
+pub(crate) use peek::{Abandoned, PartImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
 pub(crate) use segment::{Create, Parts, Segment, page};

@@ -2,7 +2,7 @@
 
 use super::header::{Header, MAGIC, PRODUCER_AT};
 use super::part::{Gate, Part, Position, Side, state};
-use super::role::{Peer, peer_of};
+use super::role::{Peer, judge};
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shm::Name;
@@ -60,16 +60,15 @@ impl Peek {
         }
         let position = offset_of!(Part, position);
         let gate = offset_of!(Part, gate);
-        let state_at = gate + offset_of!(Gate, state);
-        let state = word(&bytes, state_at);
-        let mut holder = Peer::Vacant;
-        if state != state::VACANT {
-            let locked = sys::is_locked(&self.handle, side.lock_byte())?;
-            // Who closes does so before it drops its lock, and must not pass for dead.
-            let mut after = [0; 4];
-            sys::read_at(&self.handle, at + state_at as u64, &mut after)?;
-            holder = peer_of(state, || (locked, u32::from_ne_bytes(after)));
-        }
+        // The words that are looked at more than once, in one read of the object.
+        let seen = || {
+            let mut bytes = bytes;
+            let again = sys::read_at(&self.handle, at, &mut bytes).unwrap_or(0) == bytes.len();
+            let state = word(&bytes, gate + offset_of!(Gate, state));
+            let generation = word(&bytes, gate + offset_of!(Gate, generation));
+            (generation, if again { state } else { state::CLOSED }, generation)
+        };
+        let holder = judge(seen, || sys::is_locked(&self.handle, side.lock_byte()).unwrap_or(true));
         Ok(PartImage {
             at: long(&bytes, position + offset_of!(Position, at)),
             count: long(&bytes, position + offset_of!(Position, count)),
@@ -87,27 +86,49 @@ impl Peek {
         Ok(sys::read_at(&handle, 0, &mut magic)? == magic.len() && magic == MAGIC)
     }
 
-    /// Removes the name of a ring. Unless `force`d, it takes both ends' locks first, so that nobody holds
-    /// an end and nobody can take one while the name goes.
-    pub(crate) fn remove(name: &Name, force: bool) -> Result<()> {
-        let access = if force { Access::Read } else { Access::ReadWrite };
-        let handle = sys::open(name.as_str(), access)?;
-        if !Peek::is_ring(name)? {
-            return Err(Error::new(ErrorKind::Corrupt, "is no ring, so it is left alone"));
-        }
-        let mut locks = Vec::new();
-        for side in [Side::Producer, Side::Consumer].into_iter().filter(|_| !force) {
-            locks.push(sys::try_lock(sys::reopen(&handle, Access::ReadWrite)?, side.lock_byte())?);
-            if locks.iter().any(Option::is_none) {
+    /// Removes the name of a ring, whoever holds it.
+    pub(crate) fn remove(name: &Name) -> Result<()> {
+        Abandoned::open(name, Access::Read)?.remove(name)
+    }
+}
+
+/// A ring of which nobody holds an end, nor can take one while this is there: it has both ends' locks.
+#[derive(Debug)]
+pub(crate) struct Abandoned {
+    handle: sys::Handle,
+    _locks: Vec<sys::Lock>,
+}
+
+impl Abandoned {
+    /// The ring, if no living process holds an end of it.
+    pub(crate) fn lock(name: &Name) -> Result<Abandoned> {
+        let mut ring = Abandoned::open(name, Access::ReadWrite)?;
+        for side in [Side::Producer, Side::Consumer] {
+            let handle = sys::reopen(&ring.handle, Access::ReadWrite)?;
+            let Some(lock) = sys::try_lock(handle, side.lock_byte())? else {
                 let holder = Peek::open(name).and_then(|peek| peek.part(side)).map(|part| part.pid);
                 let text = match holder {
                     Ok(pid) => format!("its {} end is held by process {pid}", side.as_str()),
                     Err(_) => format!("its {} end is held by a living process", side.as_str()),
                 };
                 return Err(Error::new(ErrorKind::InUse, text));
-            }
+            };
+            ring._locks.push(lock);
         }
-        sys::unlink(name.as_str(), Some(&handle))
+        Ok(ring)
+    }
+
+    fn open(name: &Name, access: Access) -> Result<Abandoned> {
+        let handle = sys::open(name.as_str(), access)?;
+        if !Peek::is_ring(name)? {
+            return Err(Error::new(ErrorKind::Corrupt, "is no ring, so it is left alone"));
+        }
+        Ok(Abandoned { handle, _locks: Vec::new() })
+    }
+
+    /// Removes the name, if it still means this ring.
+    pub(crate) fn remove(self, name: &Name) -> Result<()> {
+        sys::unlink(name.as_str(), Some(&self.handle))
     }
 }
 

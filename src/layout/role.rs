@@ -87,15 +87,18 @@ impl Role {
     /// What the other end is. One system call while a process holds it.
     pub(crate) fn peer(&self, segment: &Segment) -> Peer {
         let side = self.side.other();
-        let state = &segment.part(side).gate.state;
-        // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close.
-        peer_of(state.load(Ordering::Acquire), || {
-            // A failing query is no proof of death.
-            let locked = sys::is_locked_beside(&self.lock, side.lock_byte()).unwrap_or(true);
-            // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close: a
-            // holder that closed did so before it dropped its lock, and must not pass for dead.
-            (locked, state.load(Ordering::Acquire))
-        })
+        let gate = &segment.part(side).gate;
+        let seen = || {
+            let generation = gate.generation.load(Ordering::Relaxed);
+            // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close.
+            (
+                generation,
+                gate.state.load(Ordering::Acquire),
+                gate.generation.load(Ordering::Relaxed),
+            )
+        };
+        // A failing query is no proof of death.
+        judge(seen, || sys::is_locked_beside(&self.lock, side.lock_byte()).unwrap_or(true))
     }
 
     /// Says that this end is closed. False in a forked child, whose end it is not.
@@ -110,15 +113,30 @@ impl Role {
     }
 }
 
-/// Judges an end by its state word and, if that says it is held, by its lock and the state after.
-pub(crate) fn peer_of(state_word: u32, lock_and_state: impl FnOnce() -> (bool, u32)) -> Peer {
-    match state_word {
-        state::VACANT => Peer::Vacant,
-        state::CLOSED => Peer::Closed,
-        _ => match lock_and_state() {
-            (true, _) => Peer::Alive,
-            (false, state::CLOSED) => Peer::Closed,
-            (false, _) => Peer::Died,
-        },
+/// How often an end may change hands under our eyes. Then somebody lives.
+const HANDOVERS: u32 = 64;
+
+/// Judges an end. `seen` reads its generation, its state and its generation again, `locked` asks the kernel.
+///
+/// An end whose lock is free is dead if its state still says that it is held, by the same holder as before
+/// the lock was looked at: who closes says so before the lock goes, and who comes after a close, or a death,
+/// is another generation before its state says that the end is held.
+pub(crate) fn judge(seen: impl Fn() -> (u32, u32, u32), locked: impl Fn() -> bool) -> Peer {
+    for _ in 0..HANDOVERS {
+        let before = seen();
+        match before.1 {
+            state::VACANT => return Peer::Vacant,
+            state::CLOSED => return Peer::Closed,
+            _ if locked() => return Peer::Alive,
+            _ => {}
+        }
+        let after = seen();
+        if after.1 == state::CLOSED {
+            return Peer::Closed;
+        }
+        if after == before && before.0 == before.2 {
+            return Peer::Died;
+        }
     }
+    Peer::Alive
 }

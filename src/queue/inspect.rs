@@ -17,7 +17,7 @@
 //! ```
 
 use crate::error::Result;
-use crate::layout::{Kind, Peek, Peer, Side};
+use crate::layout::{Abandoned, Kind, PartImage, Peek, Peer, Side};
 use crate::ring::{self, record::Shape};
 use crate::shm::Name;
 use crate::sys;
@@ -142,8 +142,24 @@ pub fn report(name: &Name) -> Result<Report> {
     look(name).map_err(|e| e.on(format_args!("look at ring {:?}", name.as_str())))
 }
 
+/// How often to look again at a ring that moved while it was looked at.
+const LOOKS: u32 = 16;
+
 fn look(name: &Name) -> Result<Report> {
     let peek = Peek::open(name)?;
+    let mut report = look_once(&peek)?;
+    for _ in 1..LOOKS {
+        // What is before the consumer's place now may have been overwritten while it was followed.
+        if peek.part(Side::Consumer)?.at == report.1 {
+            break;
+        }
+        report = look_once(&peek)?;
+    }
+    Ok(report.0)
+}
+
+/// What the ring looks like, and the consumer's position that this goes by.
+fn look_once(peek: &Peek) -> Result<(Report, u64)> {
     let header = peek.header();
     // The consumer first: the producer's numbers, read later, are not behind them.
     let consumer = peek.part(Side::Consumer)?;
@@ -152,50 +168,64 @@ fn look(name: &Name) -> Result<Report> {
         Some(Kind::Record) => RingKind::Record,
         _ => RingKind::Spsc,
     };
-    let (capacity, head) = (header.capacity, consumer.at);
-    let (pushed, popped, used) = match kind {
-        RingKind::Spsc => {
-            // A slot that cannot be read any more has not been published.
-            let sequence = |at: u64| peek.word((at & (capacity - 1)) * header.stride).unwrap_or(at);
-            let used = ring::spsc::depth(producer.at, head, capacity, sequence);
-            (head.wrapping_add(used), head, used)
-        }
-        RingKind::Record => {
-            let shape = Shape {
-                capacity: capacity as usize,
-                align: header.stride as usize,
-                wrap: header.wrap(),
-            };
-            let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
-            // The producer may go round while we follow it: then what it said itself is all we have.
-            let from = ring::further(producer.at, head);
-            let counted = if from == head { consumer.count } else { producer.count };
-            let (tail, more) = shape.follow(from, word).unwrap_or((from, 0));
-            (counted.wrapping_add(more), consumer.count, tail.wrapping_sub(head).min(capacity))
-        }
+    let (depth, used) = match kind {
+        RingKind::Spsc => values(peek, &producer, &consumer),
+        RingKind::Record => records(peek, &producer, &consumer),
     };
-    let depth = match kind {
-        RingKind::Spsc => used,
-        RingKind::Record => u64::try_from(pushed.wrapping_sub(popped).cast_signed()).unwrap_or(0),
+    let popped = match kind {
+        RingKind::Spsc => consumer.at,
+        RingKind::Record => consumer.count,
     };
-    let [producer, consumer] = [producer, consumer].map(|part| End {
+    let [producer, end] = [producer, consumer].map(|part| End {
         holder: part.holder,
         pid: part.pid,
         generation: part.generation,
         asleep: part.asleep && part.holder == Peer::Alive,
     });
-    Ok(Report {
+    let report = Report {
         kind,
         type_name: header.type_name(),
         capacity: header.capacity,
         size: header.total,
         depth,
         used,
-        pushed,
+        pushed: popped.wrapping_add(depth),
         popped,
         producer,
-        consumer,
-    })
+        consumer: end,
+    };
+    Ok((report, consumer.at))
+}
+
+/// How many values are in a ring, twice: they are what its capacity counts.
+fn values(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
+    let (capacity, stride) = (peek.header().capacity, peek.header().stride);
+    // A slot that cannot be read any more has not been published.
+    let sequence = |at: u64| peek.word((at & (capacity - 1)) * stride).unwrap_or(at);
+    let depth = ring::spsc::depth(producer.at, consumer.at, capacity, sequence);
+    (depth, depth)
+}
+
+/// How many records are in a ring, and how many bytes they take up.
+fn records(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
+    let header = peek.header();
+    let shape = Shape {
+        capacity: header.capacity as usize,
+        align: header.stride as usize,
+        wrap: header.wrap(),
+    };
+    let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
+    let from = ring::further(producer.at, consumer.at);
+    let counted = match from == consumer.at {
+        true => 0,
+        false => {
+            u64::try_from(producer.count.wrapping_sub(consumer.count).cast_signed()).unwrap_or(0)
+        }
+    };
+    // The producer may go round while we follow it: then what it said itself is all we have.
+    let (tail, more) = shape.follow(from, word).unwrap_or((from, 0));
+    let used = tail.wrapping_sub(consumer.at).min(header.capacity);
+    (counted.saturating_add(more).min(header.capacity / header.stride), used)
 }
 
 /// Removes a ring's name, if no living process holds an end of it, or in any case if `force`d. Processes
@@ -216,5 +246,34 @@ fn look(name: &Name) -> Result<Report> {
 /// # Ok::<(), ringlane::Error>(())
 /// ```
 pub fn remove(name: &Name, force: bool) -> Result<()> {
-    Peek::remove(name, force).map_err(|e| e.on(format_args!("remove ring {:?}", name.as_str())))
+    let removed = match force {
+        true => Peek::remove(name),
+        false => Abandoned::lock(name).and_then(|ring| ring.remove(name)),
+    };
+    removed.map_err(|e| e.on(format_args!("remove ring {:?}", name.as_str())))
+}
+
+/// Removes a ring's name if no living process holds an end of it and nothing is in it. False if something
+/// is: then it stays. Nobody can put anything in between the look and the removal.
+///
+/// # Errors
+/// As [`remove`] without `force`.
+///
+/// ```
+/// use ringlane::{Lifetime, Name, inspect, spsc};
+/// let name = Name::new("ringlane-doc-inspect-drained")?;
+/// let mut options = spsc::Queue::<u64>::options();
+/// let queue = options.lifetime(Lifetime::Persistent).create(&name)?;
+/// queue.producer()?.push(1).unwrap();
+/// assert!(!inspect::remove_drained(&name)?);
+/// queue.consumer()?.pop().unwrap();
+/// assert!(inspect::remove_drained(&name)?);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+pub fn remove_drained(name: &Name) -> Result<bool> {
+    let removed = Abandoned::lock(name).and_then(|ring| match look(name)?.depth {
+        0 => ring.remove(name).map(|()| true),
+        _ => Ok(false),
+    });
+    removed.map_err(|e| e.on(format_args!("remove ring {:?}", name.as_str())))
 }

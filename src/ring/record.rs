@@ -153,16 +153,23 @@ impl Writer {
         peer: &Position,
         bytes: &Bytes,
     ) -> Result<Self, Corrupt> {
-        // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release.
-        let head = peer.at.load(Ordering::Acquire);
+        // A living consumer may release between our looks at its two words.
+        let (head, taken) = loop {
+            // ORDERING(record-head): Acquire. Pairs with ORDERING(record-head) in Reader::release.
+            let head = peer.at.load(Ordering::Acquire);
+            let taken = peer.count.load(Ordering::Relaxed);
+            if peer.at.load(Ordering::Relaxed) == head {
+                break (head, taken);
+            }
+        };
         let from = further(own.at.load(Ordering::Relaxed), head);
         let (tail, uncounted) =
             shape.follow(from, |offset| Ok(bytes.word(offset).load(Ordering::Relaxed)))?;
         if uncounted > MIRROR || tail.wrapping_sub(head) > shape.capacity as u64 {
             return Err(Corrupt);
         }
-        let counted = if from == head { peer } else { own };
-        let count = counted.count.load(Ordering::Relaxed).wrapping_add(uncounted);
+        let counted = if from == head { taken } else { own.count.load(Ordering::Relaxed) };
+        let count = counted.wrapping_add(uncounted);
         own.at.store(tail, Ordering::Relaxed);
         own.count.store(count, Ordering::Relaxed);
         Ok(Writer { shape, tail: Cursor::new(tail, &shape)?, head, count })

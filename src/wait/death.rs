@@ -67,6 +67,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        if self.watcher.owner != sys::process_id() {
+            // In a forked child, where the list may be locked by a thread that is not there.
+            return;
+        }
         let mut watched = self.watcher.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.by_token.remove(&self.token);
     }

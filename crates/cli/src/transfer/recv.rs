@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "writes records out in place")]
 
 use super::{Backoff, GRACE, Totals, options, seconds};
-use crate::output::{Failure, Outcome};
+use crate::output::{self, Failure, Outcome};
 use ringlane::record::Consumer;
 use ringlane::{ErrorKind, Name, Peer, PopError, inspect};
 use std::fs::File;
@@ -58,7 +58,7 @@ fn open_output(args: &RecvArgs) -> Outcome<File> {
             let mut how = File::options();
             how.create(true).write(true).append(args.append).truncate(false).open(path)
         }
-        None => std::io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        None => return output::standard(std::io::stdout().as_fd(), "stdout"),
     };
     opened.map_err(|e| Failure::io(format_args!("open {}", output_name(args)), &e))
 }
@@ -125,12 +125,14 @@ impl Receiver<'_> {
                 continue;
             }
             consumer.close();
-            match inspect::remove(&self.name, false) {
-                Err(e) if e.kind() == ErrorKind::InUse => {}
+            match inspect::remove_drained(&self.name) {
+                Ok(true) => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-                removed => return removed.map_err(Failure::from),
+                Err(e) if e.kind() != ErrorKind::InUse => return Err(e.into()),
+                Ok(false) | Err(_) => {}
             }
-            // Taken up between our look and our close: by a send, which needs us, or by another recv.
+            // Taken up since our last look: by a send, which needs us or has left something and gone, or by
+            // another recv.
             match options().open(&self.name).and_then(|queue| queue.consumer()) {
                 Ok(again) => consumer = again,
                 Err(_) => return Ok(()),

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "reads input into reserved room in place")]
 
 use super::{Backoff, GRACE, Totals, byte_count, options, seconds};
-use crate::output::{Failure, Outcome};
+use crate::output::{self, Failure, Outcome};
 use ringlane::record::Producer;
 use ringlane::{ErrorKind, Lifetime, Name, ReserveError};
 use std::fs::File;
@@ -62,7 +62,7 @@ pub(crate) fn send(args: &SendArgs) -> Outcome {
 fn open_input(args: &SendArgs) -> Outcome<File> {
     let opened = match &args.input {
         Some(path) => File::open(path),
-        None => std::io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        None => return output::standard(std::io::stdin().as_fd(), "stdin"),
     };
     opened.map_err(|e| Failure::io(format_args!("open {}", input_name(args)), &e))
 }

@@ -224,3 +224,21 @@ fn another_users_ring_is_not_ours() {
     assert_eq!(shared_names(ring.as_str()).len(), 1);
     assert_eq!(run(&["recv", ring.as_str()]).succeeded().stdout, b"some bytes");
 }
+
+/// Rust's runtime puts `/dev/null` in the place of a closed stream; records must not vanish there.
+#[test]
+fn a_closed_stdin_or_stdout_is_told_and_nothing_is_lost() {
+    let ring = RingName::new("closed");
+    let shell = |script: &str| {
+        let script = script.replace("RINGLANE", EXE).replace("RING", ring.as_str());
+        Command::new("sh").args(["-c", &script]).output().expect("a shell")
+    };
+    let refused = shell("RINGLANE send RING <&-");
+    assert!(!refused.status.success());
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), "ringlane: stdin is closed\n");
+    assert!(shell("echo hello | RINGLANE send RING --detach").status.success());
+    let refused = shell("RINGLANE recv RING >&-");
+    assert!(!refused.status.success());
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), "ringlane: stdout is closed\n");
+    assert!(shell("RINGLANE recv RING > /dev/null").status.success());
+}
