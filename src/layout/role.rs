@@ -42,7 +42,7 @@ pub(crate) struct Role {
     lock: sys::Lock,
     side: Side,
     /// A forked child has a copy of this, but not the end.
-    owner: u32,
+    owner: u64,
 }
 
 impl Role {
@@ -77,7 +77,7 @@ impl Role {
         // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Bell::announce: either that
         // sleeper sees `unfenced`, or our first operation sees its sleep word.
         fence(Ordering::SeqCst);
-        Ok(Role { lock, side, owner: sys::process_id() })
+        Ok(Role { lock, side, owner: sys::process_token() })
     }
 
     pub(crate) fn side(&self) -> Side {
@@ -103,7 +103,7 @@ impl Role {
 
     /// Says that this end is closed. False in a forked child, whose end it is not.
     pub(crate) fn close(&self, segment: &Segment) -> bool {
-        if self.owner != sys::process_id() {
+        if self.owner != sys::process_token() {
             return false;
         }
         // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and End::peer_closed: who

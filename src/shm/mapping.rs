@@ -41,7 +41,7 @@ pub struct Mapping {
     protection: Protection,
     granted: Granted,
     /// The process that mapped it: a forked child may have something else at this address.
-    owner: u32,
+    owner: u64,
     /// Counts as one while it is held.
     _counted: Option<Arc<()>>,
 }
@@ -67,7 +67,7 @@ impl Mapping {
             whole: len,
             protection,
             granted: Granted::default(),
-            owner: sys::process_id(),
+            owner: sys::process_token(),
             _counted: counted,
         }
     }
@@ -256,7 +256,7 @@ impl Mapping {
     fn release(&mut self) -> Result<()> {
         let whole = std::mem::take(&mut self.whole);
         // A child that was forked without the mapping may have something else at its addresses.
-        let absent = self.granted.dont_fork && self.owner != sys::process_id();
+        let absent = self.granted.dont_fork && self.owner != sys::process_token();
         if whole == 0 || absent {
             return Ok(());
         }

@@ -53,7 +53,7 @@ pub struct SharedMemory {
     /// What was asked for: the rights and limits of this handle.
     options: OpenOptions,
     /// The process that has to remove the name, if one has.
-    remover: Option<u32>,
+    remover: Option<u64>,
     created: bool,
     /// Every mapping holds a copy of the inner `Arc`, so they are counted; the mutex lets nobody map
     /// between a look at the count and what is done on its strength.
@@ -148,7 +148,7 @@ impl SharedMemory {
         sys::publish(&self.handle, name.as_str())?;
         self.name = Some(name.clone());
         let owned = self.options.lifetime == Lifetime::CreatorOwned;
-        self.remover = owned.then(sys::process_id);
+        self.remover = owned.then(sys::process_token);
         Ok(())
     }
 
@@ -196,6 +196,7 @@ impl SharedMemory {
     ///   [sealed](Self::seal_size).
     /// * [`ErrorKind::InvalidInput`] for a smaller size without [`OpenOptions::allow_shrink`].
     /// * [`ErrorKind::NoSpace`] if the memory is not there.
+    /// * [`ErrorKind::InUse`] if another process has been about to resize or remove the object for long.
     ///
     /// ```
     /// use ringlane::{Name, OpenOptions};
@@ -218,12 +219,7 @@ impl SharedMemory {
         if !self.options.write {
             return Err(Error::new(ErrorKind::PermissionDenied, "opened for reading only"));
         }
-        let now = sys::stat(&self.handle)?.size;
-        if bytes < now && !self.options.shrink {
-            let text = format!("{bytes} of {now} bytes: shrinking was not asked for");
-            return Err(Error::new(ErrorKind::InvalidInput, text));
-        }
-        sys::resize(&self.handle, bytes, self.options.reserve)
+        sys::resize(&self.handle, bytes, self.options.reserve, self.options.shrink)
     }
 
     /// Maps the whole object, with the access it was opened with. [`MapOptions`] maps parts of it, and in
@@ -406,8 +402,8 @@ impl SharedMemory {
 
     fn remove_if_creator(&mut self) -> Result<()> {
         // A forked child's copy is not the creator.
-        let (Some(pid), Some(name)) = (self.remover, &self.name) else { return Ok(()) };
-        if pid != sys::process_id() {
+        let (Some(process), Some(name)) = (self.remover, &self.name) else { return Ok(()) };
+        if process != sys::process_token() {
             return Ok(());
         }
         match sys::unlink(name.as_str(), Some(&self.handle)) {

@@ -391,8 +391,11 @@ impl OpenOptions {
     #[doc(alias = "memfd_create")]
     pub fn anonymous(&self) -> Result<SharedMemory> {
         let made = self.check().and_then(|()| {
-            let handle = sys::create_anonymous("ringlane")?;
-            sys::resize(&handle, self.size, self.reserve)?;
+            let mut handle = sys::create_anonymous("ringlane")?;
+            sys::resize_new(&handle, self.size, self.reserve)?;
+            if !self.write {
+                handle = sys::reopen(&handle, Access::Read)?;
+            }
             Ok(SharedMemory::of(handle, None, self, true))
         });
         made.map_err(|e| e.on("create anonymous shared memory"))
@@ -446,8 +449,7 @@ impl OpenOptions {
         let stat = sys::stat(&handle)?;
         self.check_trust(&stat)?;
         if self.truncate {
-            sys::resize(&handle, 0, false)?;
-            sys::resize(&handle, self.size, self.reserve)?;
+            sys::empty(&handle, self.size, self.reserve)?;
         } else if stat.size < self.size {
             let text = format!("it has {} bytes, {} are asked for", stat.size, self.size);
             return Err(Error::new(ErrorKind::InvalidSize, text));
@@ -475,7 +477,7 @@ impl OpenOptions {
     pub(crate) fn prepare(&self) -> Result<SharedMemory> {
         self.check()?;
         let mut handle = sys::create_unnamed(self.mode)?;
-        sys::resize(&handle, self.size, self.reserve)?;
+        sys::resize_new(&handle, self.size, self.reserve)?;
         if !self.write {
             handle = sys::reopen(&handle, Access::Read)?;
         }

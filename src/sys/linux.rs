@@ -3,16 +3,19 @@
 
 mod mapping;
 mod object;
+mod room;
 
 pub(crate) use mapping::*;
 pub(crate) use object::*;
 
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::FcntlArg;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+#[cfg(not(loom))]
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::sys::signal::SigSet;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
@@ -86,6 +89,51 @@ pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
     nix::fcntl::fcntl(handle, FcntlArg::F_OFD_GETLK(&mut request))
         .map_err(failed("look at the role's lock"))?;
     Ok(i32::from(request.l_type) != libc::F_UNLCK)
+}
+
+/// A number that is another one in a forked child. The process id would not do: a child in a PID namespace
+/// of its own can have its parent's.
+#[cfg(not(loom))]
+pub(crate) fn process_token() -> u64 {
+    static PAGE: OnceLock<Option<usize>> = OnceLock::new();
+    let Some(page) = *PAGE.get_or_init(page_wiped_on_fork) else {
+        return u64::from(process_id());
+    };
+    // SAFETY: the page is never unmapped, and only ever used as this word.
+    let word = unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(page)) };
+    match word.load(Ordering::Relaxed) {
+        // Relaxed: the word stands for nothing but itself.
+        0 => match word.compare_exchange(0, fresh(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => word.load(Ordering::Relaxed),
+            Err(token) => token,
+        },
+        token => token,
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn process_token() -> u64 {
+    u64::from(process_id())
+}
+
+/// Never 0, and later than any token of a parent.
+#[cfg(not(loom))]
+fn fresh() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(1, |now| now.tv_sec().cast_unsigned() << 30 | now.tv_nsec().cast_unsigned())
+        | 1 << 63
+}
+
+/// The address of a page that is zeroes in a forked child, see `madvise(2)`; nothing before Linux 4.14.
+#[cfg(not(loom))]
+fn page_wiped_on_fork() -> Option<usize> {
+    let len = std::num::NonZeroUsize::new(page_size())?;
+    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: the kernel chooses fresh addresses, so no memory of this process is touched.
+    let page = unsafe { mmap_anonymous(None, len, access, MapFlags::MAP_PRIVATE) }.ok()?;
+    // SAFETY: the page was just made and nobody has it.
+    unsafe { madvise(page, len.get(), MmapAdvise::MADV_WIPEONFORK) }.ok()?;
+    Some(page.as_ptr().expose_provenance())
 }
 
 pub(crate) fn process_id() -> u32 {

@@ -27,6 +27,7 @@
 //! | `identity_at(address)` | which object is mapped there |
 //! | `try_lock(handle, byte)` | a lock that the kernel drops when its process ends |
 //! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
+//! | `process_token` | tells this process from its forked children |
 //! | `process_id` | a label for people; never evidence |
 //! | `open_process(pid)`, `Deaths` | to be told when a process ends: a hint to look at its lock |
 //! | `block_signals` | leaves a helping thread alone |

@@ -13,7 +13,7 @@ struct Watcher {
     deaths: sys::Deaths,
     watched: Mutex<Watched>,
     /// A forked child has this, but not the thread.
-    owner: u32,
+    owner: u64,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Watch {
     /// lost: the caller looks at the holder's lock after this.
     pub(crate) fn start(segment: &Arc<Segment>, side: Side, generation: u32) -> Option<Watch> {
         let watcher = WATCHER.get_or_init(Watcher::start).as_ref()?;
-        if watcher.owner != sys::process_id() {
+        if watcher.owner != sys::process_token() {
             return None;
         }
         let process =
@@ -67,7 +67,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.watcher.owner != sys::process_id() {
+        if self.watcher.owner != sys::process_token() {
             // In a forked child, where the list may be locked by a thread that is not there.
             return;
         }
@@ -88,7 +88,7 @@ impl Watcher {
             }
         };
         std::thread::Builder::new().name("ringlane-deaths".into()).spawn(watch).ok()?;
-        Some(Watcher { deaths, watched: Mutex::default(), owner: sys::process_id() })
+        Some(Watcher { deaths, watched: Mutex::default(), owner: sys::process_token() })
     }
 
     fn wake(&self, token: u64) {

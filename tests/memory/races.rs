@@ -203,3 +203,23 @@ fn sixteen_processes_race_for_one_name() {
 fn sixteen_processes_race_for_one_ring() {
     run("race with rings", 200);
 }
+
+/// Two that only grow an object never take from each other what either was told it has.
+#[test]
+fn who_grows_an_object_undoes_no_other_growth() {
+    let name = Name::new(&format!("ringlane-memory-{}-growth", std::process::id())).unwrap();
+    for round in 0..300 {
+        let memory = SharedMemory::create(&name, 4096).unwrap();
+        let sizes = [8192, 65536].map(|size| {
+            let other = SharedMemory::open(&name).unwrap();
+            std::thread::spawn(move || match other.set_size(size) {
+                Ok(()) => size,
+                // The other was first, and larger.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => 0,
+                Err(error) => panic!("{error}"),
+            })
+        });
+        let largest = sizes.map(|thread| thread.join().unwrap()).into_iter().max();
+        assert_eq!(memory.size().ok(), largest, "round {round}");
+    }
+}

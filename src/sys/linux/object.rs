@@ -1,7 +1,7 @@
 //! Objects: `/dev/shm` files and memfds, their names, sizes, owners and seals.
 
 use super::super::{Access, Identity, Seals, Stat};
-use super::{Handle, failed, path_of};
+use super::{Handle, failed, path_of, room};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{
@@ -46,7 +46,45 @@ fn offset_of(len: u64) -> Result<i64> {
         .map_err(|_| Error::new(ErrorKind::InvalidSize, format!("{len} bytes is past any limit")))
 }
 
-pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
+/// Sets the size of a new object, which nobody else has.
+pub(crate) fn resize_new(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
+    resize_in_turn(handle, len, reserve)
+}
+
+/// Sets the size. Resizings by this library take turns: two that grow do not undo each other, and nobody
+/// shrinks what has grown since it looked.
+pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool, may_shrink: bool) -> Result<()> {
+    let _turn = turn_to_resize(handle)?;
+    let now = stat(handle)?.size;
+    if len < now && !may_shrink {
+        let text = format!("{len} of {now} bytes: shrinking was not asked for");
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    resize_in_turn(handle, len, reserve)
+}
+
+/// Empties the object and sets its size. It keeps what it has if it can be told before that the new size
+/// is not to be had.
+pub(crate) fn empty(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
+    let _turn = turn_to_resize(handle)?;
+    let now = stat(handle)?.size;
+    if len > now {
+        offset_of(len)?;
+        check_file_limit(len)?;
+        if reserve {
+            reserve_beyond(handle, now, len)?;
+        }
+    }
+    resize_in_turn(handle, 0, false)?;
+    resize_in_turn(handle, len, reserve)
+}
+
+fn turn_to_resize(handle: &Handle) -> Result<Flock<Handle>> {
+    let held = || Error::new(ErrorKind::InUse, "another process is about to resize or remove it");
+    take_turn(reopen(handle, Access::Read)?).ok_or_else(held)
+}
+
+fn resize_in_turn(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
     let size = offset_of(len)?;
     let now = stat(handle)?.size;
     if len > now {
@@ -64,7 +102,7 @@ pub(crate) fn reserve(handle: &Handle, len: u64) -> Result<()> {
         let text = format!("{len} bytes to be reserved, the object has {now}");
         return Err(Error::new(ErrorKind::InvalidSize, text));
     }
-    check_available(len.saturating_sub(has))?;
+    room::check(len.saturating_sub(has))?;
     reserve_range(handle, 0, len)
 }
 
@@ -83,19 +121,9 @@ fn check_file_limit(len: u64) -> Result<()> {
     Ok(())
 }
 
-/// A tmpfs is often allowed as much as the whole machine has. Reserving that would end not in an error
-/// but in the kernel's killing processes, this one or any other.
-fn check_available(more: u64) -> Result<()> {
-    if let Some(available) = available_memory().filter(|available| more > *available) {
-        let text = format!("{more} bytes asked for, {available} bytes of memory are available");
-        return Err(Error::new(ErrorKind::NoSpace, text));
-    }
-    Ok(())
-}
-
 /// Takes the memory for what the object is about to grow by; on failure it has what it had.
 fn reserve_beyond(handle: &Handle, now: u64, len: u64) -> Result<()> {
-    check_available(len - now)?;
+    room::check(len - now)?;
     reserve_range(handle, now, len).inspect_err(|_| {
         // Gives back what was taken beyond the end; a failure here changes no size.
         let _ = offset_of(now).map(|now| nix::unistd::ftruncate(handle, now));
@@ -120,22 +148,15 @@ fn reserve_range(handle: &Handle, from: u64, to: u64) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel reckons can be had without anybody being killed, see `proc_meminfo(5)`; nothing if it
-/// does not say.
-fn available_memory() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 fn add_seals(handle: &Handle, seals: SealFlag, call: &'static str) -> Result<()> {
     match nix::fcntl::fcntl(handle, FcntlArg::F_ADD_SEALS(seals)) {
         Ok(_) => Ok(()),
         // EINVAL: no seals on this kind of file. EPERM: none can be added, as on anything with a name.
         Err(Errno::EINVAL) => Err(Error::new(ErrorKind::Unsupported, "it cannot be sealed")),
-        Err(Errno::EPERM) if !seals_of(handle)?.size => {
-            Err(Error::new(ErrorKind::Unsupported, "an object with a name cannot be sealed"))
-        }
+        Err(Errno::EPERM) if !seals_of(handle)?.size => Err(Error::new(
+            ErrorKind::Unsupported,
+            "what has a name, or was opened for reading only, cannot be sealed",
+        )),
         Err(errno) => Err(Error::os(call, errno as i32)),
     }
 }
@@ -249,7 +270,7 @@ pub(crate) fn unlink(name: &str, handle: Option<&Handle>) -> Result<()> {
     }
 }
 
-/// Removals of one object take turns, under a lock on the object: between its look at the name and its
+/// Removals of one object, and its resizings, take turns, under a lock on the object: between its look at the name and its
 /// removal, none finds the name moved on to another object by another. Without the lock, which a process
 /// stopped at the wrong moment can withhold, it goes on after a while.
 fn take_turn(handle: Handle) -> Option<Flock<Handle>> {
