@@ -64,6 +64,18 @@ fn what_is_no_regular_file_is_refused_and_untouched() {
     let (kind, text) = refused(&name.0);
     assert_eq!(kind, ErrorKind::Corrupt);
     assert!(text.contains("is not a regular file"), "{text}");
+    // Nobody who waits at the FIFO for a reader is let through: a writer that does not wait finds none.
+    let write = nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_NONBLOCK;
+    let watched = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| (0..1000).all(|_| refused(&name.0).0 == ErrorKind::Corrupt));
+        let opened =
+            || nix::fcntl::open(path.as_c_str(), write, nix::sys::stat::Mode::empty()).is_ok();
+        while !opening.is_finished() {
+            assert!(!opened(), "the FIFO had a reader for a moment");
+        }
+        opening.join().unwrap()
+    });
+    assert!(watched);
 }
 
 #[test]

@@ -158,9 +158,10 @@ pub(crate) unsafe fn prefault(at: NonNull<u8>, len: usize, write: bool) -> Resul
             Ok(()) => return Ok(true),
             Err(Errno::EINVAL) => return Ok(false),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
-            // No page there to take in: the object was shortened under way.
+            // A touch would have been a SIGBUS.
             Err(Errno::EFAULT) => {
-                return Err(Error::new(ErrorKind::OutOfRange, "the object was shortened"));
+                let text = "prefault: there is no memory for it, or the object was shortened";
+                return Err(Error::new(ErrorKind::NoSpace, text));
             }
             Err(errno) => return Err(Error::os("prefault", errno as i32)),
         }
@@ -177,10 +178,19 @@ pub(crate) unsafe fn lock_pages(at: NonNull<u8>, len: usize) -> Result<()> {
         Ok(()) => Ok(()),
         Err(errno @ (Errno::EPERM | Errno::ENOMEM | Errno::EAGAIN)) => {
             let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(failed("getrlimit"))?;
+            // Without the right to lock more, a limit that holds; else there is no memory for the pages.
+            let kind =
+                if errno == Errno::EPERM || len as u64 > limit || !nix::unistd::geteuid().is_root()
+                {
+                    ErrorKind::LimitReached
+                } else {
+                    ErrorKind::NoSpace
+                };
             let text = format!(
-                "lock {len} bytes in memory: this process may lock {limit} in all ({errno})"
+                "lock {len} bytes in memory: {errno}; this process may lock {limit} in all, as far as it \
+                 is held to a limit"
             );
-            Err(Error::new(ErrorKind::LimitReached, text))
+            Err(Error::new(kind, text))
         }
         Err(errno) => Err(Error::os("lock in memory", errno as i32)),
     }

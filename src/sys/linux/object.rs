@@ -195,22 +195,25 @@ pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
 }
 
 pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
-    // O_NONBLOCK: a FIFO under our name must not hold us up. O_NOFOLLOW: nor a link lead us away.
-    let flags = flags_of(access) | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let handle =
-        nix::fcntl::open(path(name).as_str(), flags, Mode::empty()).map_err(
-            |errno| match errno {
-                Errno::ELOOP => Error::new(ErrorKind::PermissionDenied, "is a symbolic link"),
-                Errno::EISDIR | Errno::ENXIO => {
-                    Error::new(ErrorKind::Corrupt, "is not a regular file")
-                }
-                errno => Error::os("open", errno as i32),
-            },
-        )?;
-    if !is_regular(&fstat(&handle)?) {
+    // Looked at first as a path only: to open a FIFO or a device may do something to it.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found =
+        nix::fcntl::open(path(name).as_str(), flags, Mode::empty()).map_err(failed("open"))?;
+    let stat = fstat(&found)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK {
+        return Err(Error::new(ErrorKind::PermissionDenied, "is a symbolic link"));
+    }
+    if !is_regular(&stat) {
         return Err(Error::new(ErrorKind::Corrupt, "is not a regular file"));
     }
-    Ok(handle)
+    nix::fcntl::open(path_of(&found).as_str(), flags_of(access), Mode::empty()).map_err(|errno| {
+        match errno {
+            Errno::ENOENT => {
+                Error::new(ErrorKind::Unsupported, "opening takes /proc, not mounted here")
+            }
+            errno => Error::os("open", errno as i32),
+        }
+    })
 }
 
 fn flags_of(access: Access) -> OFlag {
