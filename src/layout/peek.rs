@@ -66,7 +66,7 @@ impl Peek {
             let again = sys::read_at(&self.handle, at, &mut bytes).unwrap_or(0) == bytes.len();
             let state = word(&bytes, gate + offset_of!(Gate, state));
             let generation = word(&bytes, gate + offset_of!(Gate, generation));
-            (generation, if again { state } else { state::CLOSED }, generation)
+            (if again { state } else { state::CLOSED }, generation)
         };
         let holder = judge(seen, || sys::is_locked(&self.handle, side.lock_byte()).unwrap_or(true));
         Ok(PartImage {

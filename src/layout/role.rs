@@ -89,13 +89,9 @@ impl Role {
         let side = self.side.other();
         let gate = &segment.part(side).gate;
         let seen = || {
-            let generation = gate.generation.load(Ordering::Relaxed);
             // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::acquire and Role::close.
-            (
-                generation,
-                gate.state.load(Ordering::Acquire),
-                gate.generation.load(Ordering::Relaxed),
-            )
+            let state = gate.state.load(Ordering::Acquire);
+            (state, gate.generation.load(Ordering::Relaxed))
         };
         // A failing query is no proof of death.
         judge(seen, || sys::is_locked_beside(&self.lock, side.lock_byte()).unwrap_or(true))
@@ -116,25 +112,25 @@ impl Role {
 /// How often an end may change hands under our eyes. Then somebody lives.
 const HANDOVERS: u32 = 64;
 
-/// Judges an end. `seen` reads its generation, its state and its generation again, `locked` asks the kernel.
+/// Judges an end. `seen` reads its state and then its generation, `locked` asks the kernel.
 ///
 /// An end whose lock is free is dead if its state still says that it is held, by the same holder as before
 /// the lock was looked at: who closes says so before the lock goes, and who comes after a close, or a death,
 /// is another generation before its state says that the end is held.
-pub(crate) fn judge(seen: impl Fn() -> (u32, u32, u32), locked: impl Fn() -> bool) -> Peer {
+pub(crate) fn judge(seen: impl Fn() -> (u32, u32), locked: impl Fn() -> bool) -> Peer {
     for _ in 0..HANDOVERS {
         let before = seen();
-        match before.1 {
+        match before.0 {
             state::VACANT => return Peer::Vacant,
             state::CLOSED => return Peer::Closed,
             _ if locked() => return Peer::Alive,
             _ => {}
         }
         let after = seen();
-        if after.1 == state::CLOSED {
+        if after.0 == state::CLOSED {
             return Peer::Closed;
         }
-        if after == before && before.0 == before.2 {
+        if after == before {
             return Peer::Died;
         }
     }

@@ -173,20 +173,18 @@ fn block_while<S, R>(
         }
         let watched = end(owner).watch_peer();
         let announced = end(owner).announce();
-        let mut result = attempt(owner);
-        if result.is_none() {
-            // Only now: a death before this look is seen by it, and one after it wakes.
-            if may_wait(end(owner).peer()) {
-                end(owner).sleep(announced, waiter.next_bound(watched));
-            } else {
-                end(owner).withdraw();
-                return attempt(owner).ok_or(Blocked::PeerDied);
-            }
+        let result = attempt(owner);
+        // Only now: a death before this look is seen by it, and one after it wakes.
+        let died = result.is_none() && !may_wait(end(owner).peer());
+        if result.is_none() && !died {
+            end(owner).sleep(announced, waiter.next_bound(watched));
         }
         end(owner).withdraw();
-        result = result.or_else(|| attempt(owner));
-        if let Some(result) = result {
+        if let Some(result) = result.or_else(|| attempt(owner)) {
             return Ok(result);
+        }
+        if died {
+            return Err(Blocked::PeerDied);
         }
     }
 }

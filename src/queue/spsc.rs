@@ -128,12 +128,17 @@ impl<T: Plain> Options<T> {
         }
     }
 
-    fn make(&self, name: Option<&Name>) -> Result<Queue<T>> {
+    /// The spec of a new queue.
+    fn new_spec(&self) -> Result<Spec> {
         if !self.capacity.is_power_of_two() {
             let text = format!("capacity {} is not a power of two", self.capacity);
             return Err(Error::new(ErrorKind::InvalidSize, text));
         }
-        Ok(Queue::of(Segment::create(&self.spec(), &self.how, name)?))
+        Ok(self.spec())
+    }
+
+    fn make(&self, name: Option<&Name>) -> Result<Queue<T>> {
+        Ok(Queue::of(Segment::create(&self.new_spec()?, &self.how, name)?))
     }
 
     /// Makes a new queue. It appears whole, under a name that nothing has.
@@ -207,11 +212,7 @@ impl<T: Plain> Options<T> {
     /// ```
     #[cfg(not(loom))]
     pub fn host(&self, memory: SharedMemory) -> Result<Queue<T>> {
-        if !self.capacity.is_power_of_two() {
-            let text = format!("capacity {} is not a power of two", self.capacity);
-            return Err(Error::new(ErrorKind::InvalidSize, text));
-        }
-        let hosted = Segment::host(&self.spec(), &self.how, memory).map(Queue::of);
+        let hosted = Segment::host(&self.new_spec()?, &self.how, memory).map(Queue::of);
         hosted.map_err(|e| e.on("host a ring"))
     }
 

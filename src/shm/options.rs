@@ -392,7 +392,7 @@ impl OpenOptions {
     pub fn anonymous(&self) -> Result<SharedMemory> {
         let made = self.check().and_then(|()| {
             let mut handle = sys::create_anonymous("ringlane")?;
-            sys::resize_new(&handle, self.size, self.reserve)?;
+            sys::resize_alone(&handle, self.size, self.reserve)?;
             if !self.write {
                 handle = sys::reopen(&handle, Access::Read)?;
             }
@@ -477,7 +477,7 @@ impl OpenOptions {
     pub(crate) fn prepare(&self) -> Result<SharedMemory> {
         self.check()?;
         let mut handle = sys::create_unnamed(self.mode)?;
-        sys::resize_new(&handle, self.size, self.reserve)?;
+        sys::resize_alone(&handle, self.size, self.reserve)?;
         if !self.write {
             handle = sys::reopen(&handle, Access::Read)?;
         }

@@ -46,11 +46,6 @@ fn offset_of(len: u64) -> Result<i64> {
         .map_err(|_| Error::new(ErrorKind::InvalidSize, format!("{len} bytes is past any limit")))
 }
 
-/// Sets the size of a new object, which nobody else has.
-pub(crate) fn resize_new(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
-    resize_in_turn(handle, len, reserve)
-}
-
 /// Sets the size. Resizings by this library take turns: two that grow do not undo each other, and nobody
 /// shrinks what has grown since it looked.
 pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool, may_shrink: bool) -> Result<()> {
@@ -60,7 +55,7 @@ pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool, may_shrink: bool)
         let text = format!("{len} of {now} bytes: shrinking was not asked for");
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
-    resize_in_turn(handle, len, reserve)
+    resize_alone(handle, len, reserve)
 }
 
 /// Empties the object and sets its size. It keeps what it has if it can be told before that the new size
@@ -75,8 +70,8 @@ pub(crate) fn empty(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
             reserve_beyond(handle, now, len)?;
         }
     }
-    resize_in_turn(handle, 0, false)?;
-    resize_in_turn(handle, len, reserve)
+    resize_alone(handle, 0, false)?;
+    resize_alone(handle, len, reserve)
 }
 
 fn turn_to_resize(handle: &Handle) -> Result<Flock<Handle>> {
@@ -84,7 +79,8 @@ fn turn_to_resize(handle: &Handle) -> Result<Flock<Handle>> {
     take_turn(reopen(handle, Access::Read)?).ok_or_else(held)
 }
 
-fn resize_in_turn(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
+/// Sets the size of an object that is new, so that nobody else has it, or of which the caller has the turn.
+pub(crate) fn resize_alone(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
     let size = offset_of(len)?;
     let now = stat(handle)?.size;
     if len > now {
