@@ -18,8 +18,9 @@ mod part;
 mod peek;
 mod role;
 mod segment;
+mod slots;
 
-pub(crate) use data::{Bytes, Slot, Slots, is_alignment};
+pub(crate) use data::{Bytes, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]
@@ -27,3 +28,4 @@ pub(crate) use peek::{Abandoned, PartImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
 pub(crate) use segment::{Create, Parts, Segment, page};
+pub(crate) use slots::{Cells, Slots};

@@ -180,8 +180,12 @@ impl Segment {
 impl Words {
     /// Leaves each slot as the lap before `start` would have, so that no slot looks published.
     fn pretend_lap_before(&self, header: &Header, start: u64) {
+        if header.is_dense() {
+            return;
+        }
         for position in (0..header.capacity).map(|n| start.wrapping_add(n)) {
-            let word = (position & (header.capacity - 1)) * header.stride / 8;
+            let word =
+                (position & (header.capacity - 1)) * header.stride / 8 + header.stride / 8 - 1;
             // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
             let sequence = unsafe { plain::word_at(self.data, word as usize) };
             let before = position.wrapping_add(1).wrapping_sub(header.capacity);

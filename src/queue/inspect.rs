@@ -200,9 +200,12 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
 /// How many values are in a ring, twice: they are what its capacity counts.
 fn values(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
     let (capacity, stride) = (peek.header().capacity, peek.header().stride);
+    let dense = peek.header().is_dense();
     // A slot that cannot be read any more has not been published.
-    let sequence = |at: u64| peek.word((at & (capacity - 1)) * stride).unwrap_or(at);
-    let depth = ring::spsc::depth(producer.at, consumer.at, capacity, sequence);
+    let sequence = |at: u64| peek.word((at & (capacity - 1)) * stride + (stride - 8)).unwrap_or(at);
+    let depth =
+        ring::spsc::depth(producer.at, consumer.at, capacity, |at| (!dense).then(|| sequence(at)));
+    let depth = depth.unwrap_or(0);
     (depth, depth)
 }
 

@@ -183,6 +183,12 @@ impl Writer {
         &self.shape
     }
 
+    /// Whether the consumer has released anything since the last look.
+    #[inline(always)]
+    pub(crate) fn has_moved(&self, peer: &Position) -> bool {
+        peer.at.load(Ordering::Relaxed) != self.head
+    }
+
     /// Room for a record of up to `len` bytes, which is at most [`Shape::max_len`].
     #[inline(always)]
     pub(crate) fn claim(&mut self, len: usize, peer: &Position) -> Result<Room, Claim> {
@@ -270,6 +276,12 @@ impl Reader {
         let (end, _) =
             self.shape.follow(from, |offset| Ok(bytes.word(offset).load(Ordering::Relaxed)))?;
         Ok(end.wrapping_sub(self.head.at))
+    }
+
+    /// Whether anything has been committed.
+    #[inline(always)]
+    pub(crate) fn is_published(&self, bytes: &Bytes) -> bool {
+        bytes.word(self.head.offset).load(Ordering::Relaxed) != 0
     }
 
     /// The next record, if it has been committed.

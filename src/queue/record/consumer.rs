@@ -111,6 +111,7 @@ impl Consumer {
             self,
             |c| &mut c.end,
             timeout,
+            |c| c.ring.is_published(&c.bytes),
             |c| match c.find() {
                 Err(PopError::Empty) => None,
                 done => Some(done),

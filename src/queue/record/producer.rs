@@ -115,6 +115,7 @@ impl Producer {
             self,
             |p| &mut p.end,
             timeout,
+            |p| p.ring.has_moved(p.end.peer_position()),
             |p| match p.claim(len) {
                 Err(ReserveError::Full) => None,
                 done => Some(done),
