@@ -21,11 +21,17 @@
 //! # Ok::<(), ringlane::Error>(())
 //! ```
 
+mod batch;
 mod consumer;
 mod producer;
+mod stream;
+mod view;
 
+pub use batch::Batch;
 pub use consumer::{Consumer, Record};
 pub use producer::{Producer, Reserve};
+pub use stream::{StreamReader, StreamWriter};
+pub use view::{Records, View};
 
 use super::end::End;
 use crate::error::{Error, ErrorKind, Result};
@@ -476,8 +482,8 @@ impl Queue {
     pub fn consumer(&self) -> Result<Consumer> {
         let end = End::acquire(&self.segment, Side::Consumer)?;
         let bytes = Bytes::of(&self.segment);
-        let ring = Reader::resume(self.shape(&bytes), end.own());
+        let ring = Reader::resume(self.shape(&bytes), end.own(), &bytes);
         let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Consumer { end, ring, bytes })
+        Ok(Consumer { end, ring, bytes, ahead: Vec::new() })
     }
 }

@@ -1,11 +1,12 @@
 //! The producing end and the room it reserves.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
+use super::{Batch, StreamWriter};
 use crate::error::ReserveError;
 use crate::layout::{Bytes, Peer};
 use crate::queue::end::{self, Blocked, End, block};
 use crate::ring::Claim;
-use crate::ring::record::{Room, Writer};
+use crate::ring::record::{Room, Staged, Writer};
 use crate::wait::Wait;
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ impl Producer {
     /// ```
     #[inline]
     pub fn try_reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
-        let room = self.claim(len)?;
-        Ok(Reserve { producer: self, room })
+        let room = self.claim(&self.ring.begin(), len)?;
+        Ok(Reserve { producer: self, batch: None, room })
     }
 
     /// Room for a record of `len` bytes, waiting for it as long as it takes.
@@ -86,16 +87,18 @@ impl Producer {
     }
 
     #[inline]
-    fn reserve_within(&mut self, len: usize, timeout: Option<Duration>) -> Result<Reserve<'_>> {
-        let room = match self.claim(len) {
-            Err(ReserveError::Full) => self.claim_wait(len, timeout)?,
-            done => done?,
-        };
-        Ok(Reserve { producer: self, room })
+    pub(super) fn reserve_within(
+        &mut self,
+        len: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Reserve<'_>> {
+        let room = self.claim_within(self.ring.begin(), len, timeout)?;
+        Ok(Reserve { producer: self, batch: None, room })
     }
 
+    /// Room behind what is staged.
     #[inline]
-    fn claim(&mut self, len: usize) -> Result<Room> {
+    pub(super) fn claim(&mut self, staged: &Staged, len: usize) -> Result<Room> {
         if self.end.peer_closed() {
             return Err(ReserveError::Closed);
         }
@@ -103,19 +106,46 @@ impl Producer {
         if len > max {
             return Err(ReserveError::TooLarge { len, max });
         }
-        self.ring.claim(len, self.end.peer_position()).map_err(|claim| match claim {
-            Claim::Full => ReserveError::Full,
+        self.ring.claim(staged, len, self.end.peer_position()).map_err(|claim| match claim {
+            Claim::Full => self.full(staged, len),
             Claim::Corrupt => ReserveError::Corrupt,
         })
     }
 
+    /// A batch can be so long that there will never be room behind it.
     #[cold]
-    fn claim_wait(&mut self, len: usize, timeout: Option<Duration>) -> Result<Room> {
+    fn full(&self, staged: &Staged, len: usize) -> ReserveError {
+        match self.ring.most(staged) {
+            Some(max) if len <= max => ReserveError::Full,
+            most => ReserveError::TooLarge { len, max: most.unwrap_or(0) },
+        }
+    }
+
+    #[inline]
+    pub(super) fn claim_within(
+        &mut self,
+        staged: Staged,
+        len: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Room> {
+        match self.claim(&staged, len) {
+            Err(ReserveError::Full) => self.claim_wait(staged, len, timeout),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn claim_wait(
+        &mut self,
+        staged: Staged,
+        len: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Room> {
         let claimed = block(
             self,
             |p| &mut p.end,
             timeout,
-            |p| match p.claim(len) {
+            |p| match p.claim(&staged, len) {
                 Err(ReserveError::Full) => None,
                 done => Some(done),
             },
@@ -124,6 +154,44 @@ impl Producer {
             Blocked::TimedOut => Err(ReserveError::Full),
             Blocked::PeerDied => Err(ReserveError::PeerDied),
         })
+    }
+
+    /// Hands over what is staged.
+    #[inline(always)]
+    pub(super) fn publish(&mut self, staged: Staged) {
+        self.ring.publish(staged, self.end.own(), &self.bytes);
+        self.end.notify();
+    }
+
+    /// A batch: several records that the consumer gets all at once, or, if this process dies before, not at
+    /// all.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// let mut batch = producer.batch();
+    /// batch.push(b"one").unwrap();
+    /// batch.push(b"two").unwrap();
+    /// assert!(consumer.try_pop().is_err());
+    /// batch.commit();
+    /// assert_eq!(consumer.pop().unwrap(), b"one");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// This end as a stream of bytes, see [`StreamWriter`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut stream = queue.producer()?.into_stream();
+    /// write!(stream, "{} and {}", 1, 2).unwrap();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn into_stream(self) -> StreamWriter {
+        StreamWriter::new(self)
     }
 
     /// Copies a record in if there is room now. Never waits.
@@ -235,7 +303,8 @@ impl Producer {
     pub fn close(self) {}
 }
 
-/// Room in the ring for one record. Committing hands it to the consumer; dropping it gives it up.
+/// Room in the ring for one record. Committing hands it to the consumer, or adds it to the [`Batch`] that it
+/// was reserved in; dropping it gives it up.
 ///
 /// ```
 /// use ringlane::{PopError, record::Queue};
@@ -248,8 +317,10 @@ impl Producer {
 #[derive(Debug)]
 #[must_use = "room that is dropped is given up"]
 pub struct Reserve<'a> {
-    producer: &'a mut Producer,
-    room: Room,
+    pub(super) producer: &'a mut Producer,
+    /// What it becomes a part of.
+    pub(super) batch: Option<&'a mut Staged>,
+    pub(super) room: Room,
 }
 
 impl Reserve<'_> {
@@ -299,7 +370,7 @@ impl Reserve<'_> {
     }
 
     #[inline]
-    fn fill(self, record: &[u8]) {
+    pub(super) fn fill(self, record: &[u8]) {
         self.producer.bytes.copy_in(self.room.offset, record);
         self.commit();
     }
@@ -329,7 +400,7 @@ impl Reserve<'_> {
         unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), len) }
     }
 
-    /// Hands the record to the consumer.
+    /// Hands the record to the consumer, or to the batch.
     ///
     /// ```
     /// let queue = ringlane::record::Queue::private(4096)?;
@@ -342,7 +413,7 @@ impl Reserve<'_> {
         self.commit_len(len);
     }
 
-    /// Hands the first `len` bytes to the consumer as the record.
+    /// Hands the first `len` bytes to the consumer, or to the batch, as the record.
     ///
     /// # Panics
     /// If `len` is more than was reserved.
@@ -359,8 +430,14 @@ impl Reserve<'_> {
     #[inline]
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.room.len, "commit of {len} bytes, {} reserved", self.room.len);
-        let Producer { end, ring, bytes } = self.producer;
-        ring.publish(self.room, len, end.own(), bytes);
-        end.notify();
+        let producer = self.producer;
+        match self.batch {
+            Some(staged) => producer.ring.stage(staged, self.room, len, &producer.bytes),
+            None => {
+                let mut staged = producer.ring.begin();
+                producer.ring.stage(&mut staged, self.room, len, &producer.bytes);
+                producer.publish(staged);
+            }
+        }
     }
 }
