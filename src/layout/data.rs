@@ -127,6 +127,13 @@ impl<T> fmt::Debug for Slots<T> {
     }
 }
 
+/// Takes numbers, not references: what a panic on a fast path refers to would be kept in memory there.
+#[cold]
+#[inline(never)]
+fn outside(offset: usize, len: usize) -> ! {
+    panic!("{len} bytes at {offset} are outside of the ring");
+}
+
 /// The bytes of a record ring, by offset.
 pub(crate) struct Bytes {
     /// Keeps the words mapped.
@@ -162,7 +169,9 @@ impl Bytes {
     /// The word at an offset below the capacity.
     #[inline(always)]
     pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset < self.capacity && offset.is_multiple_of(WORD), "no word at {offset}");
+        if offset >= self.capacity || !offset.is_multiple_of(WORD) {
+            outside(offset, WORD);
+        }
         // SAFETY: the word lies within the data, just checked, and `self` keeps the segment.
         unsafe { plain::word_at(self.at, offset / WORD) }
     }
@@ -170,7 +179,9 @@ impl Bytes {
     #[inline(always)]
     fn check(&self, offset: usize, len: usize) {
         let end = offset.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.reach), "{len} bytes at {offset} are outside");
+        if end.is_none_or(|end| end > self.reach) {
+            outside(offset, len);
+        }
     }
 
     /// The address of `len` bytes at an offset, all of them within reach.

@@ -41,6 +41,13 @@ use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
 use std::fmt;
 use std::sync::Arc;
 
+/// Takes numbers, not references: what a panic on the fast path refers to would be kept in memory there.
+#[cold]
+#[inline(never)]
+fn outside(len: usize, offset: usize, of: usize) -> ! {
+    panic!("{len} bytes at {offset} of a record of {of}");
+}
+
 /// How a queue is created, and what is expected of one that is opened.
 ///
 /// ```
@@ -195,7 +202,7 @@ impl Options {
     /// ```
     pub fn max_len(&self) -> Result<usize> {
         let capacity = self.bytes()?.next_multiple_of(crate::layout::page());
-        Ok(Shape { capacity, align: self.align, wrap: self.wrap }.max_len())
+        Ok(Shape::new(capacity, self.align, self.wrap).max_len())
     }
 
     /// The capacity asked for, in bytes, if there can be such a ring.
@@ -445,7 +452,7 @@ impl Queue {
     }
 
     fn shape(&self, bytes: &Bytes) -> Shape {
-        Shape::new(bytes, self.segment.header().stride as usize)
+        Shape::of(bytes, self.segment.header().stride as usize)
     }
 
     /// Takes the producing end. If its last holder died, this one goes on where it stopped.

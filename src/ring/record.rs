@@ -23,8 +23,10 @@ const LENGTH_SHIFT: u32 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) capacity: usize,
-    pub(crate) align: usize,
-    pub(crate) wrap: Wrap,
+    /// A power of two.
+    align: usize,
+    max_len: usize,
+    wrap: Wrap,
 }
 
 /// What a header says.
@@ -34,13 +36,20 @@ enum Header {
 }
 
 impl Shape {
-    pub(crate) fn new(bytes: &Bytes, align: usize) -> Shape {
-        Shape { capacity: bytes.capacity(), align, wrap: bytes.wrap() }
+    pub(crate) fn new(capacity: usize, align: usize, wrap: Wrap) -> Shape {
+        // Half the ring, so that it fits wherever the padding falls.
+        let max_len = (capacity / 2).saturating_sub(2 * align) / align * align;
+        Shape { capacity, align, max_len, wrap }
     }
 
-    /// The longest record. Half the ring, so that it fits wherever the padding falls.
+    pub(crate) fn of(bytes: &Bytes, align: usize) -> Shape {
+        Shape::new(bytes.capacity(), align, bytes.wrap())
+    }
+
+    /// The longest record.
+    #[inline(always)]
     pub(crate) fn max_len(&self) -> usize {
-        (self.capacity / 2).saturating_sub(2 * self.align) / self.align * self.align
+        self.max_len
     }
 
     /// A capacity that holds `count` records of `len` bytes at a time, if there is such a number.
@@ -81,11 +90,14 @@ impl Shape {
     }
 
     /// Bytes that a record of `len` takes up, header and all.
+    #[inline(always)]
     fn footprint(&self, len: usize) -> usize {
-        self.align + len.next_multiple_of(self.align)
+        // No division: each record pays for this twice.
+        (len + 2 * self.align - 1) & !(self.align - 1)
     }
 
     /// Reads a nonzero header word found at `offset`. Every number in it is checked here.
+    #[inline(always)]
     fn parse(&self, word: u64, offset: usize) -> Result<Header, Corrupt> {
         let len = usize::try_from(word >> LENGTH_SHIFT).map_err(|_| Corrupt)?;
         match word & ((1 << LENGTH_SHIFT) - 1) {
@@ -105,6 +117,10 @@ impl Shape {
 }
 
 /// A position in the ring's bytes, and where that is, without a division at each step.
+///
+/// An end keeps one in memory, and takes it from there by [`get`](Cursor::get), field by field. To copy it is one
+/// wide load of two narrow stores, which the processor cannot forward: it then waits until all stores before
+/// them are done, those to the peer's lines among them. That took twice as long as all else.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
     at: u64,
@@ -115,6 +131,11 @@ impl Cursor {
     fn new(at: u64, shape: &Shape) -> Result<Cursor, Corrupt> {
         let offset = (at % shape.capacity as u64) as usize;
         if offset.is_multiple_of(shape.align) { Ok(Cursor { at, offset }) } else { Err(Corrupt) }
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Cursor {
+        Cursor { at: self.at, offset: self.offset }
     }
 
     /// The cursor `len` bytes on; `len` is at most the capacity.
@@ -197,7 +218,7 @@ impl Writer {
     /// A batch with nothing in it.
     #[inline(always)]
     pub(crate) fn begin(&self) -> Staged {
-        Staged { next: self.tail, count: 0, word: 0 }
+        Staged { next: self.tail.get(), count: 0, word: 0 }
     }
 
     /// Room behind what is staged for a record of up to `len` bytes, which is at most [`Shape::max_len`].
@@ -208,7 +229,7 @@ impl Writer {
         len: usize,
         peer: &Position,
     ) -> Result<Room, Claim> {
-        let from = staged.next;
+        let from = staged.next.get();
         let (padding, need) = self.need(from, len);
         let capacity = self.shape.capacity as u64;
         if from.at.wrapping_sub(self.head) + need > capacity {
@@ -243,7 +264,7 @@ impl Writer {
     /// The longest record that could still be staged if the consumer released everything; nothing if not
     /// even an empty one could.
     #[cold]
-    pub(crate) fn most(&self, staged: &Staged) -> Option<usize> {
+    pub(crate) fn most(&self, staged: Staged) -> Option<usize> {
         let used = staged.next.at.wrapping_sub(self.tail.at) as usize;
         let free = self.shape.capacity.checked_sub(used)?;
         let (here, front) = match self.shape.wrap {
@@ -361,7 +382,7 @@ impl Reader {
     /// The next record, if it has been committed.
     #[inline(always)]
     pub(crate) fn acquire(&self, bytes: &Bytes) -> Result<Option<Found>, Corrupt> {
-        match self.look(self.head, bytes)? {
+        match self.look(self.head.get(), bytes)? {
             Some(found) => found.past(self.skip).ok_or(Corrupt).map(Some),
             None => Ok(None),
         }

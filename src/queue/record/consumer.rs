@@ -1,7 +1,7 @@
 //! The consuming end and the record it reads.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
-use super::{Records, StreamReader, View};
+use super::{Records, StreamReader, View, outside};
 use crate::error::PopError;
 use crate::layout::{Bytes, Peer};
 use crate::queue::end::{self, Blocked, End, block};
@@ -43,7 +43,7 @@ impl Consumer {
     /// assert_eq!(queue.consumer()?.try_read().unwrap_err(), PopError::Empty);
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&mut self) -> Result<Record<'_>> {
         let found = self.find()?;
         Ok(Record { consumer: self, found })
@@ -64,7 +64,7 @@ impl Consumer {
     /// record.release();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self) -> Result<Record<'_>> {
         self.read_within(None)
     }
@@ -85,13 +85,13 @@ impl Consumer {
         self.read_within(Some(timeout))
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_within(&mut self, timeout: Option<Duration>) -> Result<Record<'_>> {
         let found = self.find_within(timeout)?;
         Ok(Record { consumer: self, found })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self) -> Result<Found> {
         match self.ring.acquire(&self.bytes) {
             Ok(Some(found)) => Ok(found),
@@ -105,16 +105,22 @@ impl Consumer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_within(&mut self, timeout: Option<Duration>) -> Result<Found> {
         match self.find() {
-            Err(PopError::Empty) => self.find_wait(timeout),
+            Err(PopError::Empty) => {
+                self.wait_record(timeout)?;
+                // A record does not go again.
+                self.find().map_err(|_| PopError::Corrupt)
+            }
             done => done,
         }
     }
 
+    /// Waits until there is a record. It does not give it: what is returned from here goes through memory, and
+    /// would go there on the fast path, too.
     #[cold]
-    fn find_wait(&mut self, timeout: Option<Duration>) -> Result<Found> {
+    fn wait_record(&mut self, timeout: Option<Duration>) -> Result<()> {
         let found = block(
             self,
             |c| &mut c.end,
@@ -127,7 +133,8 @@ impl Consumer {
         found.unwrap_or_else(|blocked| match blocked {
             Blocked::TimedOut => Err(PopError::Empty),
             Blocked::PeerDied => Err(PopError::PeerDied),
-        })
+        })?;
+        Ok(())
     }
 
     /// Gives back the first `count` records, the last of which is `found`.
@@ -408,7 +415,7 @@ impl Record<'_> {
     /// assert_eq!(&body, b"body");
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read_at(&self, offset: usize, to: &mut [u8]) {
         self.view().read_at(offset, to);
     }
@@ -453,7 +460,7 @@ impl Record<'_> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[cfg(not(loom))]
-    #[inline]
+    #[inline(always)]
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: the caller vouches that nobody writes.
         unsafe { self.view().as_slice() }
@@ -469,7 +476,7 @@ impl Record<'_> {
     /// assert!(consumer.try_read().is_err());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn release(self) {
         self.consumer.release(self.found, 1);
     }
@@ -489,7 +496,9 @@ impl Record<'_> {
     /// ```
     #[inline]
     pub fn release_bytes(self, len: usize) {
-        assert!(len <= self.found.len, "{len} bytes of a record of {}", self.found.len);
+        if len > self.found.len {
+            outside(len, 0, self.found.len);
+        }
         self.consumer.release_bytes(self.found, len);
     }
 }

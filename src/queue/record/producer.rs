@@ -1,7 +1,7 @@
 //! The producing end and the room it reserves.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
-use super::{Batch, StreamWriter};
+use super::{Batch, StreamWriter, outside};
 use crate::error::ReserveError;
 use crate::layout::{Bytes, Peer};
 use crate::queue::end::{self, Blocked, End, block};
@@ -47,7 +47,7 @@ impl Producer {
     /// room.commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
         let room = self.claim(&self.ring.begin(), len)?;
         Ok(Reserve { producer: self, batch: None, room })
@@ -64,7 +64,7 @@ impl Producer {
     /// queue.producer()?.reserve(100).unwrap().commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
         self.reserve_within(len, None)
     }
@@ -86,7 +86,7 @@ impl Producer {
         self.reserve_within(len, Some(timeout))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn reserve_within(
         &mut self,
         len: usize,
@@ -97,7 +97,7 @@ impl Producer {
     }
 
     /// Room behind what is staged.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim(&mut self, staged: &Staged, len: usize) -> Result<Room> {
         if self.end.peer_closed() {
             return Err(ReserveError::Closed);
@@ -107,21 +107,21 @@ impl Producer {
             return Err(ReserveError::TooLarge { len, max });
         }
         self.ring.claim(staged, len, self.end.peer_position()).map_err(|claim| match claim {
-            Claim::Full => self.full(staged, len),
+            Claim::Full => self.full(*staged, len),
             Claim::Corrupt => ReserveError::Corrupt,
         })
     }
 
     /// A batch can be so long that there will never be room behind it.
     #[cold]
-    fn full(&self, staged: &Staged, len: usize) -> ReserveError {
+    fn full(&self, staged: Staged, len: usize) -> ReserveError {
         match self.ring.most(staged) {
             Some(max) if len <= max => ReserveError::Full,
             most => ReserveError::TooLarge { len, max: most.unwrap_or(0) },
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim_within(
         &mut self,
         staged: Staged,
@@ -129,18 +129,18 @@ impl Producer {
         timeout: Option<Duration>,
     ) -> Result<Room> {
         match self.claim(&staged, len) {
-            Err(ReserveError::Full) => self.claim_wait(staged, len, timeout),
+            Err(ReserveError::Full) => {
+                self.wait_room(staged, len, timeout)?;
+                self.claim(&staged, len)
+            }
             done => done,
         }
     }
 
+    /// Waits until a claim would give room. It gives none itself: what is returned from here goes through memory,
+    /// and would go there on the fast path, too.
     #[cold]
-    fn claim_wait(
-        &mut self,
-        staged: Staged,
-        len: usize,
-        timeout: Option<Duration>,
-    ) -> Result<Room> {
+    fn wait_room(&mut self, staged: Staged, len: usize, timeout: Option<Duration>) -> Result<()> {
         let claimed = block(
             self,
             |p| &mut p.end,
@@ -153,7 +153,8 @@ impl Producer {
         claimed.unwrap_or_else(|blocked| match blocked {
             Blocked::TimedOut => Err(ReserveError::Full),
             Blocked::PeerDied => Err(ReserveError::PeerDied),
-        })
+        })?;
+        Ok(())
     }
 
     /// Hands over what is staged.
@@ -204,7 +205,7 @@ impl Producer {
     /// queue.producer()?.try_push(b"now").unwrap();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, record: &[u8]) -> Result<()> {
         self.try_reserve(record.len()).map(|room| room.fill(record))
     }
@@ -219,7 +220,7 @@ impl Producer {
     /// queue.producer()?.push(b"").unwrap(); // a record may be empty
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, record: &[u8]) -> Result<()> {
         self.reserve(record.len()).map(|room| room.fill(record))
     }
@@ -362,14 +363,16 @@ impl Reserve<'_> {
     /// assert_eq!(queue.consumer()?.pop().unwrap(), [1, 2, 3, 4]);
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
         let fits = offset.checked_add(bytes.len()).is_some_and(|end| end <= self.room.len);
-        assert!(fits, "{} bytes at {offset} in a record of {}", bytes.len(), self.room.len);
+        if !fits {
+            outside(bytes.len(), offset, self.room.len);
+        }
         self.producer.bytes.copy_in(self.room.offset + offset, bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(self, record: &[u8]) {
         self.producer.bytes.copy_in(self.room.offset, record);
         self.commit();
@@ -391,7 +394,7 @@ impl Reserve<'_> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[cfg(not(loom))]
-    #[inline]
+    #[inline(always)]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let len = self.room.len;
         let at = self.producer.bytes.address(self.room.offset, len);
@@ -407,7 +410,7 @@ impl Reserve<'_> {
     /// queue.producer()?.reserve(8).unwrap().commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) {
         let len = self.room.len;
         self.commit_len(len);
@@ -427,9 +430,11 @@ impl Reserve<'_> {
     /// assert_eq!(queue.consumer()?.pop().unwrap(), b"short");
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn commit_len(self, len: usize) {
-        assert!(len <= self.room.len, "commit of {len} bytes, {} reserved", self.room.len);
+        if len > self.room.len {
+            outside(len, 0, self.room.len);
+        }
         let producer = self.producer;
         match self.batch {
             Some(staged) => producer.ring.stage(staged, self.room, len, &producer.bytes),

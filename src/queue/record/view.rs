@@ -1,7 +1,7 @@
 //! Records that are looked at where they lie: one, or several.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
-use super::Consumer;
+use super::{Consumer, outside};
 use crate::layout::Bytes;
 use crate::ring::record::Found;
 
@@ -59,10 +59,12 @@ impl<'a> View<'a> {
     /// assert_eq!(&body, b"body");
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read_at(&self, offset: usize, to: &mut [u8]) {
         let there = offset.checked_add(to.len()).is_some_and(|end| end <= self.found.len);
-        assert!(there, "{} bytes at {offset} of a record of {}", to.len(), self.found.len);
+        if !there {
+            outside(to.len(), offset, self.found.len);
+        }
         self.bytes.copy_out(self.found.offset + offset, to);
     }
 
@@ -96,7 +98,7 @@ impl<'a> View<'a> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[cfg(not(loom))]
-    #[inline]
+    #[inline(always)]
     pub unsafe fn as_slice(&self) -> &'a [u8] {
         let at = self.bytes.address(self.found.offset, self.found.len);
         // SAFETY: `address` checked the range, the segment outlives the borrow of the consumer, which releases
