@@ -4,7 +4,9 @@
 use super::segment::Segment;
 use crate::plain::{self, Plain};
 use crate::shm::Wrap;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+#[cfg(loom)]
+use crate::sync::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -235,12 +237,6 @@ impl Bytes {
             let at = offset + index;
             with(index, self.word(at / WORD * WORD), at % WORD);
         }
-    }
-
-    /// Sets the word at an offset to 0 before the commit that makes it the next to be looked at.
-    #[inline(always)]
-    pub(crate) fn clear(&self, offset: usize) {
-        self.word(offset).store(0, Ordering::Relaxed);
     }
 }
 

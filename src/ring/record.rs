@@ -1,8 +1,9 @@
 //! One producer, one consumer, records of any length; the header is in the data.
 //!
-//! A record is a header word and its bytes, both at multiples of the ring's alignment. The header is 0
-//! until the record is committed, and the producer clears the *next* header before it writes this one:
-//! stale payload can look like anything, so a consumer must never meet a word that nobody cleared.
+//! A record is a header word and its bytes, both at multiples of the ring's alignment. A header carries a tag of
+//! its position, so what an earlier lap left is no header of this one. Bytes of a record can look like anything:
+//! before the producer writes a header, it looks at where the *next* one will be, and clears what looks like one.
+//! That is a word which it has written itself, so to look at it costs no line; to clear it each time would.
 //!
 //! Where the data is mapped twice, records run over the end. Where it is not, the producer fills the
 //! end with padding, published together with the record that follows it.
@@ -16,8 +17,28 @@ use crate::sync::Ordering;
 const COMMITTED: u64 = 1;
 /// The rest of the ring up to its end holds nothing.
 const PADDING: u64 = 2;
-/// The length stands above the flags.
+/// The length stands above the flags, and above it the tag.
 const LENGTH_SHIFT: u32 = 8;
+const TAG_SHIFT: u32 = 48;
+
+/// The header of `len` bytes at a position.
+#[inline(always)]
+fn header(at: u64, len: usize, flags: u64) -> u64 {
+    tag(at) | (len as u64) << LENGTH_SHIFT | flags
+}
+
+/// The tag of a position: the top bits of its product with 2^64 divided by the golden ratio, so that the laps of
+/// a ring of any size have different ones. If two have the same, a header is cleared that need not be.
+#[inline(always)]
+fn tag(at: u64) -> u64 {
+    at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> TAG_SHIFT << TAG_SHIFT
+}
+
+/// Whether a word is, or looks like, a header that was written for this position.
+#[inline(always)]
+fn is_header(word: u64, at: u64) -> bool {
+    word & COMMITTED != 0 && (word ^ tag(at)) >> TAG_SHIFT == 0
+}
 
 /// How a ring's bytes are divided: the same numbers on both sides, none of them from the peer.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +58,8 @@ enum Header {
 
 impl Shape {
     pub(crate) fn new(capacity: usize, align: usize, wrap: Wrap) -> Shape {
-        // Half the ring, so that it fits wherever the padding falls.
-        let max_len = (capacity / 2).saturating_sub(2 * align) / align * align;
+        // Half the ring, so that it fits wherever the padding falls; and a header has 40 bits for it.
+        let max_len = (capacity / 2).saturating_sub(2 * align).min(1 << 39) / align * align;
         Shape { capacity, align, max_len, wrap }
     }
 
@@ -60,7 +81,7 @@ impl Shape {
         Some(all.max(longest))
     }
 
-    /// Follows committed records from a position to the first header that is 0: where that is, and how many
+    /// Follows committed records from a position to the first word that is no header: where that is, and how many
     /// records there were. `word` reads a header word at an offset.
     ///
     /// There are up to [`MIRROR`] of them and one batch, and never more than the ring holds.
@@ -72,11 +93,10 @@ impl Shape {
         let mut at = Cursor::new(from, self)?;
         let mut count = 0;
         loop {
-            let header = word(at.offset)?;
-            if header == 0 {
+            let Some(header) = self.parse(word(at.offset)?, at)? else {
                 return Ok((at.at, count));
-            }
-            at = match self.parse(header, at.offset)? {
+            };
+            at = match header {
                 Header::Padding { len } => at.after(len, self),
                 Header::Record { len } => {
                     count += 1;
@@ -96,20 +116,23 @@ impl Shape {
         (len + 2 * self.align - 1) & !(self.align - 1)
     }
 
-    /// Reads a nonzero header word found at `offset`. Every number in it is checked here.
+    /// Reads the word at a position; nothing if it is no header. Every number in it is checked here.
     #[inline(always)]
-    fn parse(&self, word: u64, offset: usize) -> Result<Header, Corrupt> {
-        let len = usize::try_from(word >> LENGTH_SHIFT).map_err(|_| Corrupt)?;
+    fn parse(&self, word: u64, at: Cursor) -> Result<Option<Header>, Corrupt> {
+        if !is_header(word, at.at) {
+            return Ok(None);
+        }
+        let len = ((word & !(u64::MAX << TAG_SHIFT)) >> LENGTH_SHIFT) as usize;
         match word & ((1 << LENGTH_SHIFT) - 1) {
             COMMITTED if len <= self.max_len() => {
-                let end = offset + self.footprint(len);
+                let end = at.offset + self.footprint(len);
                 let fits = self.wrap == Wrap::Mirror || end <= self.capacity;
-                if fits { Ok(Header::Record { len }) } else { Err(Corrupt) }
+                if fits { Ok(Some(Header::Record { len })) } else { Err(Corrupt) }
             }
             flags if flags == COMMITTED | PADDING => {
-                let rest = self.capacity - offset;
-                let allowed = self.wrap == Wrap::Never && offset > 0 && len == rest;
-                if allowed { Ok(Header::Padding { len }) } else { Err(Corrupt) }
+                let rest = self.capacity - at.offset;
+                let allowed = self.wrap == Wrap::Never && at.offset > 0 && len == rest;
+                if allowed { Ok(Some(Header::Padding { len })) } else { Err(Corrupt) }
             }
             _ => Err(Corrupt),
         }
@@ -280,15 +303,15 @@ impl Writer {
     }
 
     /// Adds `len` bytes of the room to the batch as one record. Nobody sees it yet: the header that leads
-    /// there, at the tail, is still 0.
+    /// there, at the tail, is not there.
     #[inline(always)]
     pub(crate) fn stage(&self, staged: &mut Staged, room: Room, len: usize, bytes: &Bytes) {
         debug_assert!(len <= room.len);
         let start = staged.next.after(room.padding, &self.shape);
-        let mut word = (len as u64) << LENGTH_SHIFT | COMMITTED;
+        let mut word = header(start.at, len, COMMITTED);
         if room.padding > 0 {
             bytes.word(start.offset).store(word, Ordering::Relaxed);
-            word = (room.padding as u64) << LENGTH_SHIFT | COMMITTED | PADDING;
+            word = header(staged.next.at, room.padding, COMMITTED | PADDING);
         }
         if staged.count == 0 {
             staged.word = word;
@@ -305,9 +328,12 @@ impl Writer {
         if staged.count == 0 {
             return;
         }
-        bytes.clear(staged.next.offset);
+        let next = bytes.word(staged.next.offset);
+        if is_header(next.load(Ordering::Relaxed), staged.next.at) {
+            next.store(0, Ordering::Relaxed);
+        }
         // ORDERING(record): Release. Pairs with ORDERING(record) in Reader::look: makes the bytes, the
-        // headers behind this one and the cleared next header visible.
+        // headers behind this one, and that there is no next one, visible.
         bytes.word(self.tail.offset).store(staged.word, Ordering::Release);
         let before = self.count;
         self.tail = staged.next;
@@ -363,7 +389,7 @@ impl Reader {
             // The last holder stopped inside of a record, which is still there.
             let found = reader.acquire(bytes)?.ok_or(Corrupt)?;
             let skip = within.wrapping_sub(found.at);
-            if skip == 0 || skip >= found.len as u64 {
+            if skip >= found.len as u64 {
                 return Err(Corrupt);
             }
             reader.skip = skip as usize;
@@ -404,10 +430,8 @@ impl Reader {
         loop {
             // ORDERING(record): Acquire. Pairs with ORDERING(record) in Writer::publish.
             let word = bytes.word(at.offset).load(Ordering::Acquire);
-            if word == 0 {
-                return Ok(None);
-            }
-            match self.shape.parse(word, at.offset)? {
+            let Some(header) = self.shape.parse(word, at)? else { return Ok(None) };
+            match header {
                 Header::Padding { len } => at = at.after(len, &self.shape),
                 Header::Record { len } => {
                     let offset = at.offset + self.shape.align;
