@@ -73,6 +73,18 @@ impl StreamWriter {
         self.timeout = timeout;
     }
 
+    /// The end itself, to look at.
+    ///
+    /// ```
+    /// use ringlane::Peer;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert_eq!(queue.producer()?.into_stream().get_ref().peer(), Peer::Vacant);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn get_ref(&self) -> &Producer {
+        &self.producer
+    }
+
     /// The end itself.
     ///
     /// ```
@@ -168,6 +180,18 @@ impl StreamReader {
     /// ```
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
+    }
+
+    /// The end itself, to look at.
+    ///
+    /// ```
+    /// use ringlane::Peer;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// assert_eq!(queue.consumer()?.into_stream().get_ref().peer(), Peer::Vacant);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn get_ref(&self) -> &Consumer {
+        &self.consumer
     }
 
     /// The end itself.
