@@ -9,9 +9,8 @@ mod common;
 use common::{Second, part, until};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, fork};
 use ringlane::{Lifetime, Name, Peer, PopError, PushError, Wait, inspect, record, spsc};
-use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 fn name(test: &str) -> Name {

@@ -574,3 +574,25 @@ fn a_stream_passes_over_some_empty_records() {
     }
     assert_eq!(reader.read(&mut [0; 2]).unwrap_err().kind(), ErrorKind::InvalidData);
 }
+
+#[test]
+fn huge_pages_are_asked_for_and_counted() {
+    for mirrored in [true, false] {
+        let mut options = Queue::options();
+        options.holding(2, 3_000_000).align(64).mirrored(mirrored).huge_pages(true);
+        let queue = options.private().unwrap();
+        assert_eq!(queue.max_len(), options.max_len().unwrap());
+        let granted = queue.granted();
+        if granted.huge_page_bytes == 0 {
+            println!("SKIPPED: this kernel has no huge page to give, or none now");
+        }
+        let times = if mirrored { 2 } else { 1 };
+        assert!(granted.huge_page_bytes <= times * queue.capacity() + 8192, "{granted:?}");
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        for n in 0..5 {
+            let record = bytes(3_000_000, n);
+            producer.push(&record).unwrap();
+            assert!(consumer.pop().unwrap() == record);
+        }
+    }
+}

@@ -231,7 +231,7 @@ impl<T: Plain> Options<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn attach(&self, memory: SharedMemory) -> Result<Queue<T>> {
-        let attached = Segment::attach(&self.spec(), memory).map(Queue::of);
+        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Queue::of);
         attached.map_err(|e| e.on("attach to a ring"))
     }
 }
