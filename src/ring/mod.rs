@@ -11,8 +11,8 @@
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
 //! * I5. A death leaves at most one step undone, and each step can be told from the words. The copy of
 //!   `head` in the segment is one release behind at most. That of `tail` is behind by up to [`MIRROR`]
-//!   publications, which a successor and an onlooker follow in the data: to store it each time would cost
-//!   up to half of the rate, because stores to two lines in turn do not combine.
+//!   publications and, of records, one batch, which a successor and an onlooker follow in the data: to store
+//!   it each time would cost up to half of the rate, because stores to two lines in turn do not combine.
 
 pub(crate) mod record;
 pub(crate) mod spsc;
