@@ -4,7 +4,9 @@
 use super::segment::Segment;
 use crate::plain;
 use crate::shm::Wrap;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+#[cfg(loom)]
+use crate::sync::Ordering;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -14,6 +16,13 @@ const WORD: usize = size_of::<u64>();
 /// What records may be aligned to.
 pub(crate) fn is_alignment(bytes: usize) -> bool {
     bytes == 8 || bytes == 64
+}
+
+/// Takes numbers, not references: what a panic on a fast path refers to would be kept in memory there.
+#[cold]
+#[inline(never)]
+fn outside(offset: usize, len: usize) -> ! {
+    panic!("{len} bytes at {offset} are outside of the ring");
 }
 
 /// The bytes of a record ring, by offset.
@@ -51,7 +60,9 @@ impl Bytes {
     /// The word at an offset below the capacity.
     #[inline(always)]
     pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset < self.capacity && offset.is_multiple_of(WORD), "no word at {offset}");
+        if offset >= self.capacity || !offset.is_multiple_of(WORD) {
+            outside(offset, WORD);
+        }
         // SAFETY: the word lies within the data, just checked, and `self` keeps the segment.
         unsafe { plain::word_at(self.at, offset / WORD) }
     }
@@ -59,7 +70,9 @@ impl Bytes {
     #[inline(always)]
     fn check(&self, offset: usize, len: usize) {
         let end = offset.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.reach), "{len} bytes at {offset} are outside");
+        if end.is_none_or(|end| end > self.reach) {
+            outside(offset, len);
+        }
     }
 
     /// The address of `len` bytes at an offset, all of them within reach.
@@ -113,12 +126,6 @@ impl Bytes {
             let at = offset + index;
             with(index, self.word(at / WORD * WORD), at % WORD);
         }
-    }
-
-    /// Sets the word at an offset to 0 before the commit that makes it the next to be looked at.
-    #[inline(always)]
-    pub(crate) fn clear(&self, offset: usize) {
-        self.word(offset).store(0, Ordering::Relaxed);
     }
 }
 

@@ -110,6 +110,7 @@ const LAYOUT: u64 = {
         size_of::<Part>(),
         Part::POSITION_OFFSETS[0],
         Part::POSITION_OFFSETS[1],
+        Part::POSITION_OFFSETS[2],
         Part::GATE_OFFSETS[0],
         Part::GATE_OFFSETS[1],
         Part::GATE_OFFSETS[2],

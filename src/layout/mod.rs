@@ -27,5 +27,5 @@ pub(crate) use part::{Gate, Position, Side, state};
 pub(crate) use peek::{Abandoned, PartImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Parts, Segment, page};
+pub(crate) use segment::{Create, Parts, Segment, data_unit};
 pub(crate) use slots::{Cells, Slots};

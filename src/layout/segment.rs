@@ -5,6 +5,8 @@ use super::header::{Header, Kind, Spec};
 use super::part::{Part, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain;
+#[cfg(not(loom))]
+use crate::shm::Granted;
 use crate::shm::{Lifetime, Name, OpenOptions, SharedMemory};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys;
@@ -18,13 +20,16 @@ pub(crate) struct Create {
     pub(crate) lifetime: Lifetime,
     /// Whether one that is opened may be another user's.
     pub(crate) foreign: bool,
+    /// Whether to ask for huge pages.
+    pub(crate) huge: bool,
     /// The first position. Anything but 0 is for tests of what happens near a limit.
     pub(crate) start: u64,
 }
 
 impl Default for Create {
     fn default() -> Self {
-        Create { mode: 0o600, lifetime: Lifetime::CreatorOwned, foreign: false, start: 0 }
+        let lifetime = Lifetime::CreatorOwned;
+        Create { mode: 0o600, lifetime, foreign: false, huge: false, start: 0 }
     }
 }
 
@@ -48,12 +53,22 @@ struct Words {
     consumer: NonNull<Part>,
     data: NonNull<AtomicU64>,
     #[cfg(not(loom))]
-    _mapping: crate::shm::Mapping,
+    mapping: crate::shm::Mapping,
     #[cfg(loom)]
     _heap: (Box<[Part; 2]>, Box<[AtomicU64]>),
     /// One for each word of the data.
     #[cfg(loom)]
     watches: Box<[crate::sync::Watch]>,
+}
+
+/// The unit of a new ring's bytes: a page, of the huge ones if they are asked for and there are any.
+pub(crate) fn data_unit(how: &Create) -> usize {
+    #[cfg(not(loom))]
+    if let Some(unit) = sys::huge_page_size().filter(|_| how.huge) {
+        return unit;
+    }
+    let _ = how;
+    page()
 }
 
 /// The unit of a new segment's parts, in bytes. A model has no pages, and every word of it costs time.
@@ -73,7 +88,7 @@ impl Segment {
                 .prepare()?,
             None => SharedMemory::anonymous(header.total)?,
         };
-        let words = Words::new(&memory, &header, how.start)?;
+        let words = Words::new(&memory, &header, how)?;
         if spec.kind == Kind::Spsc && how.start != 0 {
             words.pretend_lap_before(&header, how.start);
         }
@@ -89,14 +104,14 @@ impl Segment {
     pub(crate) fn open(spec: &Spec, how: &Create, name: &Name) -> Result<Arc<Segment>> {
         let mut options = OpenOptions::read_write();
         let memory = options.mode(how.mode).allow_foreign(how.foreign).open(name)?;
-        Segment::attach(spec, memory)
+        Segment::attach(spec, how, memory)
     }
 
     /// The segment in an object that is open already, which may be larger.
-    pub(crate) fn attach(spec: &Spec, memory: SharedMemory) -> Result<Arc<Segment>> {
+    pub(crate) fn attach(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
         let header = Segment::read_header(memory.handle())?;
         header.expect(spec)?;
-        let words = Words::attach(&memory, &header)?;
+        let words = Words::attach(&memory, &header, how)?;
         Ok(Arc::new(Segment { memory, words, header }))
     }
 
@@ -128,7 +143,7 @@ impl Segment {
         }
         // Others size their objects without taking the memory, and then the first touch can be fatal.
         sys::reserve(memory.handle(), header.total)?;
-        let words = Words::renew(&memory, &header, how.start)?;
+        let words = Words::renew(&memory, &header, how)?;
         if spec.kind == Kind::Spsc && how.start != 0 {
             words.pretend_lap_before(&header, how.start);
         }
@@ -165,6 +180,12 @@ impl Segment {
         // SAFETY: it points into the mapping or heap that `self` holds, where a `Part` was written
         // before the segment could be seen; all of its fields are atomics.
         unsafe { part.as_ref() }
+    }
+
+    /// What the kernel gave of what was asked for.
+    #[cfg(not(loom))]
+    pub(crate) fn granted(&self) -> Granted {
+        self.words.mapping.granted()
     }
 
     #[cfg(loom)]
@@ -235,9 +256,9 @@ impl Parts {
 #[cfg(not(loom))]
 impl Words {
     /// Maps a checked segment.
-    fn attach(memory: &SharedMemory, header: &Header) -> Result<Words> {
+    fn attach(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         let (control, data) = (header.data_at as usize, header.data_len as usize);
-        let mapping = memory.map_ring(control, data, header.wrap())?;
+        let mapping = memory.map_ring(control, data, header.wrap(), how.huge)?;
         let at = |offset: usize| {
             assert!(offset + size_of::<Part>() <= mapping.len(), "the header was checked");
             // SAFETY: within the mapping, just checked.
@@ -247,29 +268,29 @@ impl Words {
             producer: at(super::header::PRODUCER_AT).cast(),
             consumer: at(header.consumer_at as usize).cast(),
             data: at(control).cast(),
-            _mapping: mapping,
+            mapping,
         })
     }
 
     /// Maps and fills an object that may hold anything.
-    fn renew(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
+    fn renew(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         const ZEROES: [u8; 4096] = [0; 4096];
-        let words = Words::attach(memory, header)?;
+        let words = Words::attach(memory, header, how)?;
         // Both are multiples of a page. The header goes first, so that nothing passes for a ring.
         for at in (0..header.total as usize).step_by(ZEROES.len()) {
-            words._mapping.write_at(at, &ZEROES)?;
+            words.mapping.write_at(at, &ZEROES)?;
         }
-        words.fill(header, start)
+        words.fill(header, how.start)
     }
 
     /// Maps and fills a new object, which is all zeroes.
-    fn new(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
-        Words::attach(memory, header)?.fill(header, start)
+    fn new(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
+        Words::attach(memory, header, how)?.fill(header, how.start)
     }
 
     fn fill(self, header: &Header, start: u64) -> Result<Words> {
         let words = self;
-        words._mapping.write_at(0, bytemuck::bytes_of(header))?;
+        words.mapping.write_at(0, bytemuck::bytes_of(header))?;
         for part in [words.producer, words.consumer] {
             // SAFETY: it points to room for a `Part`, aligned to a line, that nobody else has yet.
             unsafe { part.write(Part::new(start)) };
@@ -280,12 +301,12 @@ impl Words {
 
 #[cfg(loom)]
 impl Words {
-    fn attach(_memory: &SharedMemory, _header: &Header) -> Result<Words> {
+    fn attach(_memory: &SharedMemory, _header: &Header, _how: &Create) -> Result<Words> {
         Err(Error::new(ErrorKind::Unsupported, "a model opens no segment by name"))
     }
 
-    fn new(_memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
-        let parts = Box::new([Part::new(start), Part::new(start)]);
+    fn new(_memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
+        let parts = Box::new([Part::new(how.start), Part::new(how.start)]);
         let data: Box<[AtomicU64]> = (0..header.data_len / 8).map(|_| AtomicU64::new(0)).collect();
         Ok(Words {
             producer: NonNull::from(&parts[0]),

@@ -212,11 +212,7 @@ fn values(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64)
 /// How many records are in a ring, and how many bytes they take up.
 fn records(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
     let header = peek.header();
-    let shape = Shape {
-        capacity: header.capacity as usize,
-        align: header.stride as usize,
-        wrap: header.wrap(),
-    };
+    let shape = Shape::new(header.capacity as usize, header.stride as usize, header.wrap());
     let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
     let from = ring::further(producer.at, consumer.at);
     let counted = match from == consumer.at {

@@ -5,6 +5,7 @@ mod journal;
 mod lane;
 mod life;
 mod matrix;
+mod several;
 mod sleep;
 mod stream;
 mod sweep;
