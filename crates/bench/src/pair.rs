@@ -117,7 +117,7 @@ pub(crate) fn run(job: Job<'_>) -> Result<Timed, String> {
         }
     };
     let each = sample.took.as_secs_f64() * 1e9 / sample.messages.max(1) as f64;
-    Ok(Timed { round: 0, before, after, each, trips: sample.trips })
+    Ok(Timed { round: 0, before, after, each, trips: sample.trips, slept: sample.slept })
 }
 
 /// Starts this executable as the second side.

@@ -5,6 +5,7 @@ use crate::machine::{Machine, stolen};
 use crate::pair::{self, Job, ONE_PROCESSOR};
 use crate::results::{Measured, Results};
 use crate::row::Row;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// What is run. All rows in turns, again and again.
@@ -26,7 +27,7 @@ pub struct Plan {
     pub most: Option<u64>,
     /// Times as many messages a run.
     pub scale: u64,
-    /// Whether to say on stderr how far it is.
+    /// Whether to say how far it is, if stderr is a terminal.
     pub progress: bool,
 }
 
@@ -54,6 +55,7 @@ impl Plan {
         let mut measured: Vec<Measured> = rows.iter().map(Measured::new).collect();
         let (start, stolen_before) = (Instant::now(), stolen(cpus));
         let mut longest = Duration::ZERO;
+        let progress = self.progress && std::io::stderr().is_terminal();
         for round in 0..self.rounds {
             // A round that would not fit any more is not begun.
             if self.budget.is_some_and(|budget| round > 0 && start.elapsed() + longest > budget) {
@@ -64,14 +66,14 @@ impl Plan {
             let count = measured.len();
             for index in 0..count {
                 let index = if round.is_multiple_of(2) { index } else { count - 1 - index };
-                if self.progress {
+                if progress {
                     eprint!("\rround {} of {}, row {:<2} ", round + 1, self.rounds, index + 1);
                 }
                 self.run_row(round, &mut measured[index], cpus)?;
             }
             longest = longest.max(begun.elapsed());
         }
-        if self.progress {
+        if progress {
             eprintln!();
         }
         let took = start.elapsed();

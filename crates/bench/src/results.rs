@@ -55,6 +55,8 @@ pub struct Timed {
     pub each: f64,
     /// Nanoseconds of single round trips, each with a reading of the clock.
     pub trips: Option<Histogram<u64>>,
+    /// Of a row that is to sleep: how often the side slept that did so less often, for each message.
+    pub slept: Option<f64>,
 }
 
 /// By how much the floor may differ before and after a run.
@@ -71,10 +73,11 @@ impl Timed {
         Placement::of(self.floor())
     }
 
-    /// Whether the floor stayed what it was.
+    /// Whether the floor stayed what it was, and who was to sleep did.
     pub(crate) fn is_steady(&self) -> bool {
+        let slept = self.slept.is_none_or(|slept| slept > 0.95);
         let (low, high) = (self.before.min(self.after), self.before.max(self.after));
-        high <= low * STEADY && Placement::of(low) == Placement::of(high)
+        slept && high <= low * STEADY && Placement::of(low) == Placement::of(high)
     }
 }
 
@@ -250,6 +253,26 @@ impl Results {
         table.to_string()
     }
 
+    /// What two processors of this machine take for the least that there is to do.
+    pub fn floors(&self) -> String {
+        let mut floors: BTreeMap<Placement, Vec<f64>> = BTreeMap::new();
+        for run in self.measured.iter().flat_map(|measured| &measured.runs) {
+            floors.entry(run.placement()).or_default().push(run.floor());
+        }
+        let lines = floors.into_iter().map(|(placement, floors)| {
+            let bare = self.measured.iter().filter(|measured| measured.row.by == "bare");
+            let rows = bare.filter_map(|measured| {
+                let placed = measured.placed();
+                let each = median(placed.get(&placement)?.iter().map(|run| run.each));
+                Some(format!("; {} {}", measured.row.name, measured.show(each)))
+            });
+            let rows: String = rows.collect();
+            let (runs, floor) = (floors.len(), median(floors));
+            format!("floor of {runs} runs, {placement}: a round trip over two lines {floor:.0} ns{rows}\n")
+        });
+        lines.collect()
+    }
+
     /// Percentiles of the rows of round trips.
     pub fn latency_table(&self) -> String {
         let heading = ["single round trips, ns", "placement", "min", "p50", "p99", "p99.9", "max"];
@@ -304,7 +327,7 @@ mod tests {
     use crate::rows;
 
     fn timed(round: u32, floor: f64, each: f64) -> Timed {
-        Timed { round, before: floor, after: floor, each, trips: None }
+        Timed { round, before: floor, after: floor, each, trips: None, slept: None }
     }
 
     fn results(runs: [Vec<Timed>; 2]) -> (Results, &'static str, &'static str) {
@@ -342,6 +365,8 @@ mod tests {
         assert!(moved(100.0, 120.0));
         assert!(moved(500.0, 100.0));
         assert!(moved(74.0, 76.0));
+        assert!(Timed { slept: Some(0.99), ..timed(0, 100.0, 1.0) }.is_steady());
+        assert!(!Timed { slept: Some(0.5), ..timed(0, 100.0, 1.0) }.is_steady());
     }
 
     #[test]

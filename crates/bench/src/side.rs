@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "bare atomics in shared memory")]
 
 use hdrhistogram::Histogram;
+use nix::sys::resource::{UsageWho, getrusage};
 use ringlane::{Mapping, Name, SharedMemory};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,12 @@ use std::time::{Duration, Instant};
 /// How long one side waits for the other to come to the same place.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a side's memory has at which offset: two lines for the floor, two for the meetings.
+/// What a side's memory has at which offset: two lines for the floor, two for meetings.
 const PING: usize = 0;
 const PONG: usize = 256;
 const MET: [usize; 2] = [512, 768];
+/// And one for the number of the second side's sleeps.
+const SLEPT: usize = 1024;
 pub(crate) const SIZE: usize = 4096;
 
 /// One of two processes, or threads, that do a row together.
@@ -35,6 +38,8 @@ pub struct Sample {
     pub messages: u64,
     /// Of a row of round trips: nanoseconds of each of some more, each with one reading of the clock.
     pub trips: Option<Histogram<u64>>,
+    /// Of a row that is to sleep: how often the side slept that did so less often, for each message.
+    pub slept: Option<f64>,
 }
 
 /// A histogram of nanoseconds, to three digits.
@@ -138,7 +143,7 @@ impl Side {
                 }
             })
         });
-        Sample { took, messages: count, trips: None }
+        Sample { took, messages: count, trips: None, slept: None }
     }
 
     /// Times round trips. `trip(n)` sends message `n` and receives its answer, or receives and answers it. A
@@ -165,7 +170,49 @@ impl Side {
                 }
             })
         });
-        Sample { took, messages: count, trips: Some(trips) }
+        Sample { took, messages: count, trips: Some(trips), slept: None }
+    }
+
+    /// Times round trips in which each side finds the other asleep: it thinks for a while before it sends. The
+    /// other's thinking is not counted. Each side does `send(n)` and `receive(n)`, in its turn.
+    pub fn sleeping_trips(
+        &self,
+        mut send: impl FnMut(u64),
+        mut receive: impl FnMut(u64),
+    ) -> Sample {
+        const THINK: Duration = Duration::from_micros(50);
+        let think = || {
+            let start = Instant::now();
+            while start.elapsed() < THINK {}
+        };
+        let count = self.messages;
+        let mut trips = histogram();
+        let mut took = Duration::ZERO;
+        self.meet();
+        let before = sleeps();
+        for n in 0..count {
+            if self.first {
+                think();
+                let start = Instant::now();
+                send(n);
+                receive(n);
+                let trip = start.elapsed().saturating_sub(THINK);
+                took += trip;
+                trips += trip.as_nanos() as u64;
+            } else {
+                receive(n);
+                think();
+                send(n);
+            }
+        }
+        let own = sleeps() - before;
+        let other = word(&self.words, SLEPT);
+        if !self.first {
+            other.store(own, Ordering::Relaxed);
+        }
+        self.meet();
+        let slept = own.min(other.load(Ordering::Relaxed)) as f64 / count as f64;
+        Sample { took, messages: count, trips: Some(trips), slept: Some(slept) }
     }
 
     /// Nanoseconds a round trip of two bare lines: the floor.
@@ -182,6 +229,12 @@ impl Side {
         lap(from + trips / 10, from + trips / 10 + trips);
         start.elapsed().as_secs_f64() * 1e9 / trips as f64
     }
+}
+
+/// How often this thread has gone to sleep.
+fn sleeps() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a thread may ask");
+    usage.voluntary_context_switches() as u64
 }
 
 /// A round trip over two lines, each written by one side.

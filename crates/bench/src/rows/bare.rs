@@ -11,14 +11,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const ROWS: &[Row] = &[
     Row::trip("two lines", 8, 500_000, lines).by("bare"),
     Row::trip("one line", 8, 500_000, one_line).by("bare"),
-    Row::trip("futex", 8, 4_000, futex).by("bare"),
-    Row::one_way("slots of 8 B", 8, 20_000_000, slots).by("bare"),
-    Row::one_way("spans of 64 x 8 B in place", 8, 50_000_000, spans).by("bare"),
-    Row::one_way("frames of 64 KiB in place", 1 << 16, 50_000, frames::<{ 1 << 16 }>).by("bare"),
-    Row::one_way("frames of 1 MiB in place", 1 << 20, 3_000, frames::<{ 1 << 20 }>).by("bare"),
-    Row::one_way("frames of 8.3 MB in place", VIDEO, 300, frames::<VIDEO>).by("bare"),
+    Row::trip("futex, both asleep", 8, 2_000, futex).by("bare"),
+    Row::one_way("slots of 8 B", 8, 30_000_000, slots).by("bare"),
+    Row::one_way("spans of 64 x 8 B in place", 8, 100_000_000, spans::<16>).by("bare"),
+    Row::one_way("spans of 64 x 8 B in place, 64 KiB", 8, 50_000_000, spans::<128>).by("bare"),
+    Row::one_way("frames of 64 KiB in place, 2 fit", SMALL, 15_000, frames::<SMALL, 2>).by("bare"),
+    Row::one_way("frames of 64 KiB in place, 64 fit", SMALL, 50_000, frames::<SMALL, 64>)
+        .by("bare"),
+    Row::one_way("frames of 1 MiB in place, 2 fit", LARGE, 3_000, frames::<LARGE, 2>).by("bare"),
+    Row::one_way("frames of 1 MiB in place, 4 fit", LARGE, 5_000, frames::<LARGE, 4>).by("bare"),
+    Row::one_way("frames of 8.3 MB in place, 2 fit", VIDEO, 500, frames::<VIDEO, 2>).by("bare"),
 ];
 
+/// A small frame.
+pub const SMALL: usize = 1 << 16;
+/// A large one.
+pub const LARGE: usize = 1 << 20;
 /// A frame of 1920x1080 pixels of 4 bytes.
 pub const VIDEO: usize = 1920 * 1080 * 4;
 
@@ -66,30 +74,21 @@ fn futex(side: &Side) -> Sample {
             call(word, libc::FUTEX_WAIT, (n - 1) as u32);
         }
     };
-    side.trips(|n| {
-        if side.is_first() {
-            wake(ping, n + 1);
-            wait(pong, n + 1);
-        } else {
-            wait(ping, n + 1);
-            wake(pong, n + 1);
-        }
-    })
+    let (out, back) = if side.is_first() { (ping, pong) } else { (pong, ping) };
+    side.sleeping_trips(|n| wake(out, n + 1), |n| wait(back, n + 1))
 }
 
 /// A ring of 16-byte slots, a value and its number each, in which nobody can be woken: what a ring of values
 /// would be that only spins.
 fn slots(side: &Side) -> Sample {
-    const SLOTS: u64 = 4096;
+    const SLOTS: u64 = 1024;
     /// So often the consumer says how far it is.
     const LAG: u64 = 64;
     let memory = side.memory("slots", LINE * 2 + SLOTS as usize * 16);
     let taken = word(&memory, 0);
     let slot = |n: u64| {
         let offset = LINE * 2 + (n % SLOTS) as usize * 16;
-        // SAFETY: both words are in the mapping, whose size has been made of the same numbers; they are
-        // aligned and mapped as long as `memory` is, and both sides use atomics.
-        unsafe { memory.as_ptr().add(offset).cast::<[AtomicU64; 2]>().as_ref() }
+        [word(&memory, offset), word(&memory, offset + 8)]
     };
     let mut room = SLOTS;
     side.stream(1, |n| {
@@ -146,14 +145,14 @@ impl<const LEN: usize> Blocks<LEN> {
     }
 }
 
-/// Spans in a ring of as many bytes as that of values has.
-fn spans(side: &Side) -> Sample {
-    let blocks = Blocks::<512>::new(side, 128);
+/// Spans, of which so many fit.
+fn spans<const COUNT: u64>(side: &Side) -> Sample {
+    let blocks = Blocks::<512>::new(side, COUNT);
     side.stream(64, |n| blocks.pass(side.is_first(), n / 64, n))
 }
 
-/// Frames, of which two fit.
-fn frames<const LEN: usize>(side: &Side) -> Sample {
-    let blocks = Blocks::<LEN>::new(side, 2);
+/// Frames, of which so many fit.
+fn frames<const LEN: usize, const COUNT: u64>(side: &Side) -> Sample {
+    let blocks = Blocks::<LEN>::new(side, COUNT);
     side.stream(1, |n| blocks.pass(side.is_first(), n, n))
 }

@@ -3,7 +3,7 @@
 
 use crate::payload::{check_bytes, fill_bytes};
 use crate::row::Row;
-use crate::rows::bare::VIDEO;
+use crate::rows::bare::{LARGE, SMALL, VIDEO};
 use crate::side::{Sample, Side};
 use ringlane::record;
 
@@ -12,9 +12,11 @@ pub const ROWS: &[Row] = &[
     Row::trip("record round trip 56 B", 56, 300_000, trip),
     Row::one_way("record one way 56 B", 56, 4_000_000, one_way::<56>),
     Row::one_way("record one way 1 KiB", 1024, 800_000, one_way::<1024>),
-    Row::one_way("record frames of 64 KiB", 1 << 16, 50_000, frames::<{ 1 << 16 }>),
-    Row::one_way("record frames of 1 MiB", 1 << 20, 3_000, frames::<{ 1 << 20 }>),
-    Row::one_way("record frames of 8.3 MB", VIDEO, 300, frames::<VIDEO>),
+    Row::one_way("record frames of 64 KiB, 2 fit", SMALL, 15_000, frames::<SMALL, 2>),
+    Row::one_way("record frames of 64 KiB, 64 fit", SMALL, 50_000, frames::<SMALL, 64>),
+    Row::one_way("record frames of 1 MiB, 2 fit", LARGE, 3_000, frames::<LARGE, 2>),
+    Row::one_way("record frames of 1 MiB, 4 fit", LARGE, 5_000, frames::<LARGE, 4>),
+    Row::one_way("record frames of 8.3 MB, 2 fit", VIDEO, 500, frames::<VIDEO, 2>),
 ];
 
 fn queue(side: &Side, label: &str, options: &record::Options) -> record::Queue {
@@ -66,11 +68,12 @@ fn stream<const LEN: usize>(side: &Side, options: &record::Options) -> Sample {
     }
 }
 
+/// As many bytes as a queue of values has.
 fn one_way<const LEN: usize>(side: &Side) -> Sample {
-    stream::<LEN>(side, record::Queue::options().capacity(1 << 16))
+    stream::<LEN>(side, record::Queue::options().capacity(1 << 14))
 }
 
-/// Frames, of which two fit.
-fn frames<const LEN: usize>(side: &Side) -> Sample {
-    stream::<LEN>(side, record::Queue::options().align(64).holding(2, LEN))
+/// Frames, of which so many fit.
+fn frames<const LEN: usize, const COUNT: usize>(side: &Side) -> Sample {
+    stream::<LEN>(side, record::Queue::options().align(64).holding(COUNT, LEN))
 }

@@ -9,12 +9,15 @@ use ringlane::{Wait, spsc};
 pub const ROWS: &[Row] = &[
     Row::trip("spsc round trip 8 B", 8, 300_000, trip::<1>),
     Row::trip("spsc round trip 56 B", 56, 300_000, trip::<7>),
-    Row::trip("spsc round trip 8 B, both asleep", 8, 4_000, sleeping_trip),
-    Row::one_way("spsc one way 8 B", 8, 20_000_000, one_way::<1>),
-    Row::one_way("spsc one way 8 B, spinning only", 8, 20_000_000, one_way_spin).note("Wait::Spin"),
-    Row::one_way("spsc one way 8 B, spans of 64", 8, 20_000_000, spans).note("single calls as yet"),
-    Row::one_way("spsc one way 56 B", 56, 4_000_000, one_way::<7>),
+    Row::trip("spsc round trip 8 B, both asleep", 8, 2_000, sleeping_trip),
+    Row::one_way("spsc one way 8 B", 8, 30_000_000, one_way::<1>),
+    Row::one_way("spsc one way 8 B, spinning only", 8, 30_000_000, one_way_spin).note("Wait::Spin"),
+    Row::one_way("spsc one way 8 B, spans of 64", 8, 30_000_000, spans).note("single calls as yet"),
+    Row::one_way("spsc one way 56 B", 56, 8_000_000, one_way::<7>),
     Row::one_way("spsc one way 1 KiB", 1024, 800_000, one_way::<128>),
+    Row::one_way("spsc one way 8 B, 64 KiB", 8, 20_000_000, one_way_roomy::<1>),
+    Row::one_way("spsc one way 56 B, 64 KiB", 56, 4_000_000, one_way_roomy::<7>),
+    Row::one_way("spsc one way 1 KiB, 64 KiB", 1024, 800_000, one_way_roomy::<128>),
 ];
 
 type Ends<const N: usize> = (spsc::Producer<[u64; N]>, spsc::Consumer<[u64; N]>);
@@ -33,10 +36,8 @@ fn pair<const N: usize>(side: &Side) -> ([spsc::Queue<[u64; N]>; 2], Ends<N>) {
     (queues, ends)
 }
 
-fn trips<const N: usize>(side: &Side, wait: Wait) -> Sample {
+fn trip<const N: usize>(side: &Side) -> Sample {
     let (_queues, (mut producer, mut consumer)) = pair::<N>(side);
-    producer.set_wait(wait);
-    consumer.set_wait(wait);
     side.trips(|n| {
         if side.is_first() {
             producer.push(words(n)).expect("a living peer");
@@ -49,21 +50,26 @@ fn trips<const N: usize>(side: &Side, wait: Wait) -> Sample {
     })
 }
 
-fn trip<const N: usize>(side: &Side) -> Sample {
-    trips::<N>(side, Wait::default())
-}
-
 fn sleeping_trip(side: &Side) -> Sample {
-    trips::<1>(side, Wait::Park)
+    let (_queues, (mut producer, mut consumer)) = pair::<1>(side);
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    side.sleeping_trips(
+        |n| producer.push(words(n)).expect("a living peer"),
+        |n| check_words(&consumer.pop().expect("a living peer"), n),
+    )
 }
 
-/// One queue of about 64 KiB of slots, within the second-level cache of either core.
-fn line<const N: usize>(side: &Side) -> spsc::Queue<[u64; N]> {
-    queue(side, "line", (1 << 16) / (8 * N + 8).next_power_of_two())
+/// Bytes of slots with which a queue is fastest: within the first-level cache of either core.
+const BYTES: usize = 1 << 14;
+
+/// A queue for as many values as have room in so many bytes of slots.
+fn line<const N: usize>(side: &Side, bytes: usize) -> spsc::Queue<[u64; N]> {
+    queue(side, "line", bytes / (8 * N + 8).next_power_of_two().min(1024))
 }
 
-fn one_way_as<const N: usize>(side: &Side, wait: Wait) -> Sample {
-    let queue = line::<N>(side);
+fn one_way_as<const N: usize>(side: &Side, bytes: usize, wait: Wait) -> Sample {
+    let queue = line::<N>(side, bytes);
     if side.is_first() {
         let mut producer = queue.producer().expect("an end");
         producer.set_wait(wait);
@@ -76,18 +82,23 @@ fn one_way_as<const N: usize>(side: &Side, wait: Wait) -> Sample {
 }
 
 fn one_way<const N: usize>(side: &Side) -> Sample {
-    one_way_as::<N>(side, Wait::default())
+    one_way_as::<N>(side, BYTES, Wait::default())
+}
+
+/// A queue that takes up more, within the second-level cache.
+fn one_way_roomy<const N: usize>(side: &Side) -> Sample {
+    one_way_as::<N>(side, 4 * BYTES, Wait::default())
 }
 
 fn one_way_spin(side: &Side) -> Sample {
-    one_way_as::<1>(side, Wait::Spin)
+    one_way_as::<1>(side, BYTES, Wait::Spin)
 }
 
 const SPAN: u64 = 64;
 
 /// To be `reserve(64)` and `read(64)`.
 fn spans(side: &Side) -> Sample {
-    let queue = line::<1>(side);
+    let queue = line::<1>(side, BYTES);
     if side.is_first() {
         let mut producer = queue.producer().expect("an end");
         side.stream(SPAN, |from| {

@@ -6,20 +6,19 @@ use ringlane_bench::{Half, Row, Sample, Side};
 use rtrb::{Consumer, PopError, Producer, PushError, RingBuffer};
 use std::mem::MaybeUninit;
 
-/// Each with as many bytes as our ring, and with the capacity at which it was fastest.
+/// Each with as many bytes as our ring has, 16 KiB, and with the capacities at which it was fastest.
 pub(crate) const ROWS: &[Row] = &[
-    row("rtrb one way 8 B, 8192 slots", 8, 20_000_000).threads(single::<1, 8192>),
+    row("rtrb one way 8 B, 2048 slots", 8, 20_000_000).threads(single::<1, 2048>),
     row("rtrb one way 8 B, 1024 slots", 8, 20_000_000).threads(single::<1, 1024>),
-    row("rtrb one way 8 B, 65536 slots", 8, 20_000_000).threads(single::<1, 65536>),
-    row("rtrb chunks of 64 x 8 B, 8192 slots", 8, 50_000_000).threads(chunks::<8192>),
+    row("rtrb one way 8 B, 512 slots", 8, 20_000_000).threads(single::<1, 512>),
+    row("rtrb chunks of 64 x 8 B, 2048 slots", 8, 50_000_000).threads(chunks::<2048>),
     row("rtrb chunks of 64 x 8 B, 1024 slots", 8, 50_000_000).threads(chunks::<1024>),
-    row("rtrb chunks of 64 x 8 B, 65536 slots", 8, 50_000_000).threads(chunks::<65536>),
-    row("rtrb one way 56 B, 1024 slots", 56, 4_000_000).threads(single::<7, 1024>),
-    row("rtrb one way 56 B, 128 slots", 56, 4_000_000).threads(single::<7, 128>),
-    row("rtrb one way 56 B, 8192 slots", 56, 4_000_000).threads(single::<7, 8192>),
-    row("rtrb one way 1 KiB, 64 slots", 1024, 800_000).threads(single::<128, 64>),
+    row("rtrb chunks of 64 x 8 B, 512 slots", 8, 50_000_000).threads(chunks::<512>),
+    row("rtrb one way 56 B, 256 slots", 56, 6_000_000).threads(single::<7, 256>),
+    row("rtrb one way 56 B, 128 slots", 56, 6_000_000).threads(single::<7, 128>),
+    row("rtrb one way 56 B, 16 slots", 56, 6_000_000).threads(single::<7, 16>),
     row("rtrb one way 1 KiB, 16 slots", 1024, 800_000).threads(single::<128, 16>),
-    row("rtrb one way 1 KiB, 512 slots", 1024, 800_000).threads(single::<128, 512>),
+    row("rtrb one way 1 KiB, 8 slots", 1024, 800_000).threads(single::<128, 8>),
 ];
 
 const fn row(name: &'static str, bytes: usize, messages: u64) -> Row {
