@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long one side waits for the other to come to the same place.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a side thinks while the other falls asleep.
+const THINK: Duration = Duration::from_micros(50);
+
 /// What a side's memory has at which offset: two lines for the floor, two for meetings.
 const PING: usize = 0;
 const PONG: usize = 256;
@@ -173,18 +176,15 @@ impl Side {
         Sample { took, messages: count, trips: Some(trips), slept: None }
     }
 
-    /// Times round trips in which each side finds the other asleep: it thinks for a while before it sends. The
-    /// other's thinking is not counted. Each side does `send(n)` and `receive(n)`, in its turn.
-    pub fn sleeping_trips(
-        &self,
-        mut send: impl FnMut(u64),
-        mut receive: impl FnMut(u64),
-    ) -> Sample {
-        const THINK: Duration = Duration::from_micros(50);
-        let think = || {
-            let start = Instant::now();
-            while start.elapsed() < THINK {}
-        };
+    /// Waits so long that the other side sleeps by then.
+    pub fn think(&self) {
+        let start = Instant::now();
+        while start.elapsed() < THINK {}
+    }
+
+    /// Times round trips in which each side finds the other asleep: as [`trips`](Self::trips), but the second
+    /// side has to [`think`](Self::think) between receiving and answering. That is not counted.
+    pub fn sleeping_trips(&self, mut trip: impl FnMut(u64)) -> Sample {
         let count = self.messages;
         let mut trips = histogram();
         let mut took = Duration::ZERO;
@@ -192,17 +192,14 @@ impl Side {
         let before = sleeps();
         for n in 0..count {
             if self.first {
-                think();
-                let start = Instant::now();
-                send(n);
-                receive(n);
-                let trip = start.elapsed().saturating_sub(THINK);
-                took += trip;
-                trips += trip.as_nanos() as u64;
-            } else {
-                receive(n);
-                think();
-                send(n);
+                self.think();
+            }
+            let start = Instant::now();
+            trip(n);
+            if self.first {
+                let time = start.elapsed().saturating_sub(THINK);
+                took += time;
+                trips += time.as_nanos() as u64;
             }
         }
         let own = sleeps() - before;

@@ -74,8 +74,16 @@ fn futex(side: &Side) -> Sample {
             call(word, libc::FUTEX_WAIT, (n - 1) as u32);
         }
     };
-    let (out, back) = if side.is_first() { (ping, pong) } else { (pong, ping) };
-    side.sleeping_trips(|n| wake(out, n + 1), |n| wait(back, n + 1))
+    side.sleeping_trips(|n| {
+        if side.is_first() {
+            wake(ping, n + 1);
+            wait(pong, n + 1);
+        } else {
+            wait(ping, n + 1);
+            side.think();
+            wake(pong, n + 1);
+        }
+    })
 }
 
 /// A ring of 16-byte slots, a value and its number each, in which nobody can be woken: what a ring of values

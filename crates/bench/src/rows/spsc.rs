@@ -54,10 +54,17 @@ fn sleeping_trip(side: &Side) -> Sample {
     let (_queues, (mut producer, mut consumer)) = pair::<1>(side);
     producer.set_wait(Wait::Park);
     consumer.set_wait(Wait::Park);
-    side.sleeping_trips(
-        |n| producer.push(words(n)).expect("a living peer"),
-        |n| check_words(&consumer.pop().expect("a living peer"), n),
-    )
+    side.sleeping_trips(|n| {
+        if side.is_first() {
+            producer.push(words(n)).expect("a living peer");
+            check_words(&consumer.pop().expect("a living peer"), n);
+        } else {
+            let words: [u64; 1] = consumer.pop().expect("a living peer");
+            check_words(&words, n);
+            side.think();
+            producer.push(words).expect("a living peer");
+        }
+    })
 }
 
 /// Bytes of slots with which a queue is fastest: within the first-level cache of either core.
