@@ -1,15 +1,15 @@
 //! Round trips and one-way rates between two pinned processes, beside the floor of the same run.
 //!
 //! `cargo bench --bench spsc [-- ROW [SCALE]]`: the rows whose names hold ROW, with SCALE times as many
-//! messages. Each row is run in several interleaved rounds, with the two-line
-//! ping-pong probed before and after; every message is checked. Only ratios mean anything: the
+//! messages. Each row is run in several interleaved rounds, with its floor, a ping-pong in two lines or, for
+//! calls, in one, probed before and after; every message is checked. Only ratios mean anything: the
 //! host moves the virtual processors about.
 #![allow(unsafe_code, reason = "the floors are bare atomics in shared memory")]
 #![allow(missing_docs, reason = "a program")]
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
-use ringlane::{Mapping, Name, PopError, SharedMemory, Wait, record, spsc};
+use ringlane::{Mapping, Name, PopError, SharedMemory, Wait, call, record, spsc};
 use std::hint::black_box;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
@@ -29,6 +29,16 @@ struct Row {
     bytes: u64,
     unit: Unit,
     run: fn(&str, u64, bool) -> Duration,
+    floor: Floor,
+}
+
+/// The bare loop that a row is compared with.
+#[derive(Clone, Copy, PartialEq)]
+enum Floor {
+    /// There and back, each in a line of its own.
+    TwoLines,
+    /// There and back in the same line.
+    OneLine,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -46,6 +56,7 @@ const ROWS: &[Row] = &[
         bytes: 8,
         unit: Unit::RoundTrip,
         run: trip::<1>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc round trip 56 B",
@@ -53,6 +64,7 @@ const ROWS: &[Row] = &[
         bytes: 56,
         unit: Unit::RoundTrip,
         run: trip::<7>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "record round trip 56 B",
@@ -60,6 +72,7 @@ const ROWS: &[Row] = &[
         bytes: 56,
         unit: Unit::RoundTrip,
         run: record_trip,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc one way 8 B, spinning only",
@@ -67,6 +80,7 @@ const ROWS: &[Row] = &[
         bytes: 8,
         unit: Unit::Rate,
         run: one_way_spin,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc one way 8 B",
@@ -74,6 +88,7 @@ const ROWS: &[Row] = &[
         bytes: 8,
         unit: Unit::Rate,
         run: one_way::<1>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc one way 56 B",
@@ -81,6 +96,7 @@ const ROWS: &[Row] = &[
         bytes: 56,
         unit: Unit::Rate,
         run: one_way::<7>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc one way 1 KiB",
@@ -88,6 +104,7 @@ const ROWS: &[Row] = &[
         bytes: 1024,
         unit: Unit::Rate,
         run: one_way::<128>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "record one way 56 B",
@@ -95,6 +112,7 @@ const ROWS: &[Row] = &[
         bytes: 56,
         unit: Unit::Rate,
         run: record_one_way::<7>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "record one way 1 KiB",
@@ -102,6 +120,7 @@ const ROWS: &[Row] = &[
         bytes: 1024,
         unit: Unit::Rate,
         run: record_one_way::<128>,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "futex round trip, bare",
@@ -109,6 +128,7 @@ const ROWS: &[Row] = &[
         bytes: 0,
         unit: Unit::RoundTrip,
         run: futex_trip,
+        floor: Floor::TwoLines,
     },
     Row {
         name: "spsc round trip 8 B, both asleep",
@@ -116,6 +136,55 @@ const ROWS: &[Row] = &[
         bytes: 8,
         unit: Unit::RoundTrip,
         run: sleeping_trip,
+        floor: Floor::TwoLines,
+    },
+    Row {
+        name: "one-line floor",
+        messages: 300_000,
+        bytes: 0,
+        unit: Unit::RoundTrip,
+        run: one_line,
+        floor: Floor::OneLine,
+    },
+    Row {
+        name: "call cell round trip 8 B",
+        messages: 300_000,
+        bytes: 8,
+        unit: Unit::RoundTrip,
+        run: calls::<1>,
+        floor: Floor::OneLine,
+    },
+    Row {
+        name: "call cell round trip 56 B",
+        messages: 300_000,
+        bytes: 56,
+        unit: Unit::RoundTrip,
+        run: calls::<7>,
+        floor: Floor::OneLine,
+    },
+    Row {
+        name: "call cell round trip 56 B, spinning only",
+        messages: 300_000,
+        bytes: 56,
+        unit: Unit::RoundTrip,
+        run: calls_spinning::<7>,
+        floor: Floor::OneLine,
+    },
+    Row {
+        name: "call cell round trip 256 B",
+        messages: 300_000,
+        bytes: 256,
+        unit: Unit::RoundTrip,
+        run: calls::<32>,
+        floor: Floor::OneLine,
+    },
+    Row {
+        name: "call cell round trip 8 B, both asleep",
+        messages: 5_000,
+        bytes: 8,
+        unit: Unit::RoundTrip,
+        run: sleeping_calls,
+        floor: Floor::OneLine,
     },
 ];
 
@@ -136,6 +205,13 @@ fn main() {
         two_lines(name, FLOOR_TRIPS, false);
         return;
     }
+    if let [_, floor, name] = &args[..]
+        && floor == "one-line-peer"
+    {
+        pin_peer();
+        one_line(name, FLOOR_TRIPS, false);
+        return;
+    }
     let mut wanted = args.iter().skip(1).filter(|arg| !arg.starts_with('-'));
     let only = wanted.next().cloned();
     let scale = wanted.next().map_or(1, |scale| scale.parse().expect("SCALE is a number"));
@@ -149,12 +225,12 @@ fn main() {
                 continue;
             }
             let messages = row.messages * scale;
-            let before = floor();
+            let before = floor(row.floor);
             let peer = ["peer".to_owned(), index.to_string(), messages.to_string()];
             let took = with_peer(&peer, &format!("bench{round}-{index}"), |name| {
                 (row.run)(name, messages, true)
             });
-            let floor = (before + floor()) / 2.0;
+            let floor = (before + floor(row.floor)) / 2.0;
             let each = took.as_secs_f64() / messages as f64;
             results[index].push((floor, each * 1e9));
         }
@@ -244,10 +320,13 @@ fn with_peer(args: &[String], id: &str, side: impl FnOnce(&str) -> Duration) -> 
 
 const FLOOR_TRIPS: u64 = 100_000;
 
-/// Nanoseconds a round trip of two bare lines.
-fn floor() -> f64 {
-    let took =
-        with_peer(&["floor-peer".to_owned()], "floor", |name| two_lines(name, FLOOR_TRIPS, true));
+/// Nanoseconds a round trip of bare lines.
+fn floor(kind: Floor) -> f64 {
+    let (peer, run): (_, fn(&str, u64, bool) -> Duration) = match kind {
+        Floor::TwoLines => ("floor-peer", two_lines),
+        Floor::OneLine => ("one-line-peer", one_line),
+    };
+    let took = with_peer(&[peer.to_owned()], "floor", |name| run(name, FLOOR_TRIPS, true));
     took.as_secs_f64() * 1e9 / FLOOR_TRIPS as f64
 }
 
@@ -285,6 +364,27 @@ fn two_lines(name: &str, trips: u64, first: bool) -> Duration {
         }
     };
     lap(1, 1000);
+    let start = Instant::now();
+    lap(1000, 1000 + trips);
+    start.elapsed()
+}
+
+/// Both ways in one line: each side waits for the other's number and writes the next.
+fn one_line(name: &str, trips: u64, first: bool) -> Duration {
+    let (_memory, mapping) = bare(name, first);
+    let turn = word(&mapping, 0);
+    let lap = |from: u64, to: u64| {
+        for n in from..to {
+            if first {
+                turn.store(2 * n + 1, Ordering::Release);
+                while turn.load(Ordering::Acquire) != 2 * n + 2 {}
+            } else {
+                while turn.load(Ordering::Acquire) != 2 * n + 1 {}
+                turn.store(2 * n + 2, Ordering::Release);
+            }
+        }
+    };
+    lap(0, 1000);
     let start = Instant::now();
     lap(1000, 1000 + trips);
     start.elapsed()
@@ -366,6 +466,48 @@ fn trip<const N: usize>(name: &str, count: u64, first: bool) -> Duration {
 
 fn sleeping_trip(name: &str, count: u64, first: bool) -> Duration {
     trips::<1>(name, count, first, Wait::Park)
+}
+
+fn calls_as<const N: usize>(name: &str, trips: u64, first: bool, wait: Wait) -> Duration {
+    let name = Name::new(name).expect("a name");
+    let warm = trips / 10;
+    if !first {
+        let cell = retry(|| call::Cell::<Words<N>, Words<N>>::open(&name));
+        let mut server = cell.server().expect("an end");
+        server.set_wait(wait);
+        for n in 0..warm + trips {
+            let served = server.serve(|words| {
+                check::<N>(&words, n);
+                words
+            });
+            served.expect("a living peer");
+        }
+        return Duration::ZERO;
+    }
+    let cell = call::Cell::<Words<N>, Words<N>>::create(&name).expect("a cell");
+    let mut caller = cell.caller().expect("an end");
+    caller.set_wait(wait);
+    let mut lap = |from: u64, to: u64| {
+        for n in from..to {
+            check::<N>(&caller.call(message(n)).expect("a living peer"), n);
+        }
+    };
+    lap(0, warm);
+    let start = Instant::now();
+    lap(warm, warm + trips);
+    start.elapsed()
+}
+
+fn calls<const N: usize>(name: &str, count: u64, first: bool) -> Duration {
+    calls_as::<N>(name, count, first, Wait::default())
+}
+
+fn calls_spinning<const N: usize>(name: &str, count: u64, first: bool) -> Duration {
+    calls_as::<N>(name, count, first, Wait::Spin)
+}
+
+fn sleeping_calls(name: &str, count: u64, first: bool) -> Duration {
+    calls_as::<1>(name, count, first, Wait::Park)
 }
 
 fn one_way_as<const N: usize>(name: &str, count: u64, first: bool, wait: Wait) -> Duration {

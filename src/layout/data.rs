@@ -47,6 +47,23 @@ pub(crate) struct Slot<'a, T> {
     _slots: PhantomData<&'a Slots<T>>,
 }
 
+impl<'a, T> Slot<'a, T> {
+    /// The slot with which the data begins.
+    ///
+    /// # Safety
+    /// The data, which begins at `at`, has `stride_of(size_of::<T>())` bytes at least.
+    #[inline(always)]
+    #[cfg_attr(not(loom), expect(unused_variables, reason = "a model has watches in it"))]
+    pub(super) unsafe fn first(segment: &'a Segment, at: NonNull<AtomicU64>) -> Slot<'a, T> {
+        Slot {
+            at,
+            #[cfg(loom)]
+            watch: segment.watch(0),
+            _slots: PhantomData,
+        }
+    }
+}
+
 // SAFETY: the words are atomics, and the segment that holds them is Send and Sync.
 unsafe impl<T> Send for Slots<T> {}
 
