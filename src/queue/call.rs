@@ -389,12 +389,7 @@ impl<Req: Plain, Rep: Plain> Half<Req, Rep> {
             _ if self.end.spins() => POLLS,
             _ => 1,
         };
-        for _ in 0..polls {
-            if self.turn.take(self.place.turn()) {
-                return Ok(());
-            }
-        }
-        self.wait_long(limit)
+        if self.turn.poll(self.place.turn(), polls) { Ok(()) } else { self.wait_long(limit) }
     }
 
     #[cold]

@@ -41,6 +41,20 @@ impl Turn {
         self.acquire(word) == Ok(true)
     }
 
+    /// The same, looking so many times.
+    #[inline(always)]
+    pub(crate) fn poll(&mut self, word: &AtomicU64, times: u32) -> bool {
+        let next = self.at.wrapping_add(1);
+        for _ in 0..times {
+            // ORDERING(turn): Acquire. Pairs with ORDERING(turn) in Turn::publish: the value is whole.
+            if word.load(Ordering::Acquire) == next {
+                self.at = next;
+                return true;
+            }
+        }
+        false
+    }
+
     /// The same. The word can only be what it was, or one more.
     #[inline(always)]
     pub(crate) fn acquire(&mut self, word: &AtomicU64) -> Result<bool, Corrupt> {
