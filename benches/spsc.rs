@@ -163,14 +163,6 @@ const ROWS: &[Row] = &[
         floor: Floor::OneLine,
     },
     Row {
-        name: "call cell round trip 56 B, spinning only",
-        messages: 300_000,
-        bytes: 56,
-        unit: Unit::RoundTrip,
-        run: calls_spinning::<7>,
-        floor: Floor::OneLine,
-    },
-    Row {
         name: "call cell round trip 256 B",
         messages: 300_000,
         bytes: 256,
@@ -500,10 +492,6 @@ fn calls_as<const N: usize>(name: &str, trips: u64, first: bool, wait: Wait) -> 
 
 fn calls<const N: usize>(name: &str, count: u64, first: bool) -> Duration {
     calls_as::<N>(name, count, first, Wait::default())
-}
-
-fn calls_spinning<const N: usize>(name: &str, count: u64, first: bool) -> Duration {
-    calls_as::<N>(name, count, first, Wait::Spin)
 }
 
 fn sleeping_calls(name: &str, count: u64, first: bool) -> Duration {
