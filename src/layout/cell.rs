@@ -1,4 +1,4 @@
-//! The data of a call cell: one line, which both sides write in turn.
+//! The data of a call cell: one line, which both sides write in turn, and the server's copy of a request.
 #![allow(unsafe_code, reason = "addresses words of the segment")]
 
 use super::data::{Slot, stride_of};
@@ -9,15 +9,17 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// Bytes of the cell for requests and replies of these sizes: the turn word and the larger of the two, in
-/// whole cache lines.
+/// Bytes from the line to the server's copy, for requests and replies of these sizes: the turn word and the
+/// larger of the two, in pairs of cache lines, so that no processor fetches the copy along with the line.
 pub(crate) const fn bytes_of(request: usize, reply: usize) -> usize {
     let larger = if request > reply { request } else { reply };
     let bytes = stride_of(larger);
-    if bytes < 64 { 64 } else { bytes }
+    if bytes > 128 { bytes.next_multiple_of(128) } else { 128 }
 }
 
-/// The cell: `turn word | request, or reply`. The word says whose turn it is, and that side may write.
+/// The line: `turn word | request, or reply`. The word says whose turn it is, and that side may write. And
+/// the copy, of the same shape, which the server alone writes: the reply goes where the request was, so a
+/// server that dies meanwhile would take the request with it.
 pub(crate) struct Exchange<Req, Rep> {
     /// Keeps the words mapped.
     segment: Arc<Segment>,
@@ -48,14 +50,22 @@ impl<Req, Rep> Exchange<Req, Rep> {
     #[inline(always)]
     pub(crate) fn request(&self) -> Slot<'_, Req> {
         // SAFETY: the cell has the stride of the larger value, as `of` made sure.
-        unsafe { Slot::first(&self.segment, self.at) }
+        unsafe { Slot::at(&self.segment, self.at, 0) }
     }
 
     /// The place of a reply.
     #[inline(always)]
     pub(crate) fn reply(&self) -> Slot<'_, Rep> {
         // SAFETY: as above.
-        unsafe { Slot::first(&self.segment, self.at) }
+        unsafe { Slot::at(&self.segment, self.at, 0) }
+    }
+
+    /// The place of the server's copy of a request.
+    #[inline(always)]
+    pub(crate) fn copy(&self) -> Slot<'_, Req> {
+        let words = bytes_of(size_of::<Req>(), size_of::<Rep>()) / size_of::<u64>();
+        // SAFETY: the data has the stride twice, as its header's check made sure.
+        unsafe { Slot::at(&self.segment, self.at, words) }
     }
 }
 

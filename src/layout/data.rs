@@ -48,17 +48,22 @@ pub(crate) struct Slot<'a, T> {
 }
 
 impl<'a, T> Slot<'a, T> {
-    /// The slot with which the data begins.
+    /// The slot that begins with the so manieth word of the data.
     ///
     /// # Safety
-    /// The data, which begins at `at`, has `stride_of(size_of::<T>())` bytes at least.
+    /// The data, which begins at `data`, has `stride_of(size_of::<T>())` bytes at least from there.
     #[inline(always)]
     #[cfg_attr(not(loom), expect(unused_variables, reason = "a model has watches in it"))]
-    pub(super) unsafe fn first(segment: &'a Segment, at: NonNull<AtomicU64>) -> Slot<'a, T> {
+    pub(super) unsafe fn at(
+        segment: &'a Segment,
+        data: NonNull<AtomicU64>,
+        word: usize,
+    ) -> Slot<'a, T> {
         Slot {
-            at,
+            // SAFETY: within the data, by the contract.
+            at: unsafe { data.add(word) },
             #[cfg(loom)]
-            watch: segment.watch(0),
+            watch: segment.watch(word),
             _slots: PhantomData,
         }
     }

@@ -163,7 +163,12 @@ impl Spec {
             };
             Error::new(ErrorKind::InvalidSize, text)
         };
-        let unit = if self.kind == Kind::Record { 1 } else { self.stride };
+        let unit = match self.kind {
+            Kind::Spsc => self.stride,
+            Kind::Record => 1,
+            // The line, and the server's copy.
+            Kind::Call => self.stride.checked_mul(2).ok_or_else(too_large)?,
+        };
         let data_len = self
             .capacity
             .checked_mul(unit)

@@ -139,7 +139,8 @@ impl<Req: Plain, Rep: Plain> Options<Req, Rep> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn create(&self, name: &Name) -> Result<Cell<Req, Rep>> {
-        self.make(Some(name)).map_err(|e| e.on(format_args!("create call cell {:?}", name.as_str())))
+        self.make(Some(name))
+            .map_err(|e| e.on(format_args!("create call cell {:?}", name.as_str())))
     }
 
     /// Makes a new cell without a name, for the threads of one process.

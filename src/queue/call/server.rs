@@ -4,7 +4,7 @@ use super::{Half, Limit, Missed};
 use crate::error::PopError;
 use crate::layout::Peer;
 use crate::plain::Plain;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, light_fence};
 use crate::wait::Wait;
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ pub struct Request<'a, Req, Rep> {
 
 impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
     pub(super) fn of(half: Half<Req, Rep>) -> Self {
-        let given = half.end.own().at.load(Ordering::Relaxed);
+        // ORDERING(given): Acquire. Pairs with ORDERING(given) in Server::take: the copy is whole.
+        let given = half.end.own().at.load(Ordering::Acquire);
         Server { half, given }
     }
 
@@ -173,10 +174,7 @@ impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
     /// assert!(cell.server()?.recv_timeout(Duration::from_millis(1)).unwrap_err().is_empty());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    pub fn recv_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> Result<Request<'_, Req, Rep>, PopError> {
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Request<'_, Req, Rep>, PopError> {
         self.recv_within(Limit::Within(timeout))
     }
 
@@ -199,12 +197,23 @@ impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
     /// The request, and whether it was given out before.
     #[inline(always)]
     fn take(&mut self) -> (Req, bool) {
-        let turn = self.half.turn.at();
-        let again = std::mem::replace(&mut self.given, turn) == turn;
-        // Before the request is seen by anybody, so that a successor knows that it may have been. Relaxed:
-        // only a successor and onlookers read it.
+        let (turn, copy) = (self.half.turn.at(), self.half.place.copy());
+        if self.given == turn {
+            // The reply may lie in the line already, in part.
+            return (copy.load(), true);
+        }
+        let request = self.half.place.request().load();
+        copy.store(&request);
+        // ORDERING(given): light fence. Pairs with ORDERING(given) below and in Server::of. Whoever is told
+        // that the request was given out finds the copy whole: a process dies between two instructions, so
+        // that the compiler does not swap them is enough.
+        light_fence();
         self.half.end.own().at.store(turn, Ordering::Relaxed);
-        (self.half.place.request().load(), again)
+        // ORDERING(given): light fence. Pairs with ORDERING(given) in Server::of. Whoever finds a part of the
+        // reply in the line is told that the request was given out. So is who comes after the service began.
+        light_fence();
+        self.given = turn;
+        (request, false)
     }
 
     #[inline(always)]
