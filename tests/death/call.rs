@@ -486,7 +486,7 @@ pub(crate) fn calls(matrix: &mut Matrix) {
     let journal = matrix.journal.clone();
     for (op, label, budget) in [
         (Op::Start, "start", ALL),
-        (Op::Finish, "finish", ALL),
+        (Op::Finish, "finish", FEW),
         (Op::FinishAsleep, "finish_asleep", SOME),
         (Op::Serve, "serve", ALL),
         (Op::ServeAsleep, "serve_asleep", SOME),
