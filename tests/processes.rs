@@ -7,7 +7,9 @@
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
-use ringlane::{CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, record, spsc};
+use ringlane::{
+    CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, record, spsc,
+};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
