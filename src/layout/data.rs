@@ -47,6 +47,28 @@ pub(crate) struct Slot<'a, T> {
     _slots: PhantomData<&'a Slots<T>>,
 }
 
+impl<'a, T> Slot<'a, T> {
+    /// The slot that begins with the so manieth word of the data.
+    ///
+    /// # Safety
+    /// The data, which begins at `data`, has `stride_of(size_of::<T>())` bytes at least from there.
+    #[inline(always)]
+    #[cfg_attr(not(loom), expect(unused_variables, reason = "a model has watches in it"))]
+    pub(super) unsafe fn at(
+        segment: &'a Segment,
+        data: NonNull<AtomicU64>,
+        word: usize,
+    ) -> Slot<'a, T> {
+        Slot {
+            // SAFETY: within the data, by the contract.
+            at: unsafe { data.add(word) },
+            #[cfg(loom)]
+            watch: segment.watch(word),
+            _slots: PhantomData,
+        }
+    }
+}
+
 // SAFETY: the words are atomics, and the segment that holds them is Send and Sync.
 unsafe impl<T> Send for Slots<T> {}
 

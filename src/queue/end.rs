@@ -118,6 +118,12 @@ impl End {
         self.bell.withdraw(&self.parts.own().gate);
     }
 
+    /// Whether this end looks for a while before it does anything else.
+    #[inline(always)]
+    pub(super) fn spins(&self) -> bool {
+        matches!(self.wait, Wait::Spin | Wait::SpinThenPark)
+    }
+
     pub(super) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
     }

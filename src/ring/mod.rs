@@ -7,13 +7,15 @@
 //! * I2. Own positions are private memory. The copy in the segment is written, and read back only by a
 //!   successor; the peer's is read once per use and checked against I1 before it counts.
 //! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
-//!   the consumer never writes data.
+//!   the consumer never writes data. A call cell has one
+//!   place for both directions instead: who has the turn writes.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
 //! * I5. A death leaves at most one step undone, and each step can be told from the words. The copy of
 //!   `head` in the segment is one release behind at most. That of `tail` is behind by up to [`MIRROR`]
 //!   publications, which a successor and an onlooker follow in the data: to store it each time would cost
 //!   up to half of the rate, because stores to two lines in turn do not combine.
 
+pub(crate) mod call;
 pub(crate) mod record;
 pub(crate) mod spsc;
 

@@ -1,6 +1,7 @@
 //! The rows of this project: the bare loops that are the floors, and ringlane's own.
 
 pub mod bare;
+pub mod call;
 pub mod record;
 pub mod spsc;
 
@@ -8,7 +9,7 @@ use crate::row::Row;
 
 /// All of them.
 pub fn all() -> Vec<Row> {
-    [bare::ROWS, spsc::ROWS, record::ROWS].concat()
+    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS].concat()
 }
 
 #[cfg(test)]
