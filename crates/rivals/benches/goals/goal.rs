@@ -39,7 +39,7 @@ use Bound::{Rate, Time};
 const GOALS: &[Goal] = &[
     goal("round trip 8 B / two lines", "spsc round trip 8 B", Floor, Time(1.0)),
     goal("round trip 56 B / two lines", "spsc round trip 56 B", Floor, Time(1.25)),
-    goal("call cell / one line", "call round trip", Rows(&["one line"]), Time(1.1)),
+    goal("call cell / one line", "call cell round trip 8 B", Rows(&["one line"]), Time(1.1)),
     goal(
         "one way 8 B, one a call / rtrb (threads)",
         "spsc one way 8 B",
