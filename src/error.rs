@@ -1,4 +1,4 @@
-//! What can go wrong: one [`Error`] for setting up, three small enums for the data path.
+//! What can go wrong: one [`Error`] for setting up, four small enums for the data path.
 
 use std::fmt;
 
@@ -405,3 +405,65 @@ impl From<ReserveError> for std::io::Error {
         std::io::Error::new(kind, error)
     }
 }
+
+/// Why there is no reply.
+///
+/// After [`Busy`](CallError::Busy) and [`Idle`](CallError::Idle), nothing has changed. After the others, whether the
+/// request is with the server is what [`Caller::outstanding`](crate::call::Caller::outstanding) says.
+///
+/// ```
+/// use ringlane::{CallError, call};
+///
+/// let cell = call::Cell::<u64, u64>::private()?;
+/// let mut caller = cell.caller()?;
+/// assert_eq!(caller.try_finish(), Err(CallError::Idle));
+/// caller.try_start(1).unwrap();
+/// assert_eq!(caller.try_finish(), Err(CallError::Pending));
+/// assert_eq!(caller.try_start(2), Err(CallError::Busy));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// No reply: at once (`try_`), or still none when the time ran out (`_timeout`). The request is with the
+    /// server, and `finish` takes the call up again.
+    Pending,
+    /// The request was not sent, because an earlier one is outstanding: one's own, to be finished or
+    /// abandoned first; or an abandoned one, which the server has not answered yet or not within the time.
+    Busy,
+    /// There is no call to finish.
+    Idle,
+    /// The server closed its end, and there is no reply. The next server gets a request that is outstanding.
+    Closed,
+    /// The server's process ended without closing, and there is no reply. Another process can take its
+    /// place, and gets the request again.
+    PeerDied,
+    /// What is in the cell cannot be: do not use it any more.
+    Corrupt,
+}
+
+impl CallError {
+    /// Whether waiting longer could have helped.
+    ///
+    /// ```
+    /// assert!(ringlane::CallError::Pending.is_pending());
+    /// assert!(!ringlane::CallError::Closed.is_pending());
+    /// ```
+    pub fn is_pending(&self) -> bool {
+        matches!(self, CallError::Pending)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CallError::Pending => "no reply has come yet",
+            CallError::Busy => "an earlier request has not been answered yet",
+            CallError::Idle => "no call is under way",
+            CallError::Closed => "the server closed the cell",
+            CallError::PeerDied => "the server's process died",
+            CallError::Corrupt => "the cell is corrupt: its turn cannot be",
+        })
+    }
+}
+
+impl std::error::Error for CallError {}

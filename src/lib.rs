@@ -19,12 +19,12 @@ mod wait;
 
 mod queue;
 
-pub use error::{Error, ErrorKind, PopError, PushError, ReserveError, Result};
+pub use error::{CallError, Error, ErrorKind, PopError, PushError, ReserveError, Result};
 pub use layout::Peer;
 pub use plain::Plain;
 #[cfg(not(loom))]
 pub use queue::inspect;
-pub use queue::{record, spsc};
+pub use queue::{call, record, spsc};
 pub use shm::{
     Capabilities, CloseError, Granted, Lifetime, MapOptions, Mapping, Name, OpenOptions, Resize,
     SharedMemory, capabilities,

@@ -127,10 +127,20 @@ pub(crate) unsafe fn load<T: Plain>(from: NonNull<AtomicU64>) -> T {
         // SAFETY: the caller vouches for the words that hold `size` bytes.
         unsafe { copy(to.as_mut_ptr(), from.as_ptr().cast(), size) };
     } else {
-        for (index, chunk) in to.chunks_mut(8).enumerate() {
+        // Whole words apart from the rest: a copy of a length that varies is a call for each word.
+        let mut words = to.chunks_exact_mut(8);
+        let mut index = 0;
+        for chunk in words.by_ref() {
             // SAFETY: word `index` lies within the words that the caller vouches for.
             let word = unsafe { word_at(from, index) }.load(Relaxed);
-            chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&word.to_ne_bytes());
+            index += 1;
+        }
+        let rest = words.into_remainder();
+        if !rest.is_empty() {
+            // SAFETY: a value that ends within a word has that whole word, by the contract.
+            let word = unsafe { word_at(from, index) }.load(Relaxed);
+            rest.copy_from_slice(&word.to_ne_bytes()[..rest.len()]);
         }
     }
     // SAFETY: all bytes were written and `T: AnyBitPattern` takes any of them.

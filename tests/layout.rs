@@ -3,7 +3,7 @@
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use ringlane::{Lifetime, Name, SharedMemory, record, spsc};
+use ringlane::{Lifetime, Name, SharedMemory, call, record, spsc};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -118,8 +118,8 @@ fn values_lie_where_the_page_says() {
         assert_eq!(row.offset, end, "{}: a gap or an overlap", row.field);
         end += row.bytes as u64;
     }
-    let words = (0..22).map(|index| image.number(8 * index, 8));
-    assert_eq!(image.number(176, 8), fnv(words), "check");
+    let words = (0..24).map(|index| image.number(8 * index, 8));
+    assert_eq!(image.number(192, 8), fnv(words), "check");
     assert_eq!(image.number(80, 8), fnv("layout".bytes().map(u64::from)), "tag");
     assert_eq!(image.0.len() as u64, image.number(32, 8), "total");
     assert!(image.at(end, 1024 - end as usize).iter().all(|byte| *byte == 0), "reserved");
@@ -181,6 +181,31 @@ fn records_lie_where_the_page_says() {
     producer.try_push(&[3; 1700]).unwrap();
     Image::of(&second).check(8192, padded);
     assert_eq!(queue.max_len(), 4096 / 2 - 2 * 8);
+}
+
+#[test]
+fn calls_lie_where_the_page_says() {
+    if !like_the_examples() {
+        return;
+    }
+    let name = name("calls");
+    let cell = call::Cell::<u64, [u8; 56]>::create(&name).unwrap();
+    let (mut caller, mut server) = (cell.caller().unwrap(), cell.server().unwrap());
+    caller.start(7).unwrap();
+    server.serve(|_| [1; 56]).unwrap();
+    caller.finish().unwrap();
+    caller.start(9).unwrap();
+    drop(server.recv().unwrap());
+    let image = Image::of(&name);
+    let [line] = &tables("Calls")[..] else { panic!("one table of a call with numbers") };
+    image.check(8192, line);
+    let header = [(28, 4, 3), (40, 8, 1), (48, 8, 128), (56, 8, 8), (64, 8, 8), (72, 8, 0)];
+    for (offset, bytes, wanted) in header.into_iter().chain([(112, 8, 56), (120, 8, 1)]) {
+        assert_eq!(image.number(offset, bytes), wanted, "header at {offset}");
+    }
+    assert_eq!((image.number(1024, 8), image.number(4096, 8)), (0, 3), "at of the two sides");
+    let text = "fn(u64) -> [u8; 56]";
+    assert_eq!(image.at(128, text.len()), text.as_bytes(), "type_name");
 }
 
 #[test]

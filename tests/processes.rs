@@ -10,7 +10,9 @@ use common::{Second, part, until};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use ringlane::{Lifetime, Name, Peer, PopError, PushError, Wait, inspect, record, spsc};
+use ringlane::{
+    CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, record, spsc,
+};
 use std::time::{Duration, Instant};
 
 fn name(test: &str) -> Name {
@@ -64,6 +66,24 @@ fn second_process() {
                 std::thread::park();
             }
         }
+        "serve asleep" => {
+            let mut server = call::Cell::<u64, [u64; 7]>::open(&name).unwrap().server().unwrap();
+            server.set_wait(Wait::Park);
+            while server.serve(|n| [n * n; 7]).is_ok() {}
+        }
+        "take a request and hang" => {
+            let mut server = call::Cell::<u64, u64>::open(&name).unwrap().server().unwrap();
+            let request = server.recv().unwrap();
+            assert_eq!(*request.value(), 7);
+            loop {
+                std::thread::park();
+            }
+        }
+        "call and hang" => {
+            let mut caller = call::Cell::<u64, u64>::open(&name).unwrap().caller().unwrap();
+            let error = caller.call(7).unwrap_err();
+            panic!("{error}");
+        }
         other => panic!("no such part: {other}"),
     }
 }
@@ -95,6 +115,72 @@ fn two_processes_that_sleep_in_turn_lose_no_wake_up() {
     drop(producer);
     assert!(second.done().success());
     assert_eq!(consumer.pop(), Err(PopError::Closed));
+}
+
+#[test]
+fn two_processes_that_call_asleep_lose_no_wake_up() {
+    let name = name("calls");
+    let cell = call::Cell::<u64, [u64; 7]>::create(&name).unwrap();
+    let second = Second::start("serve asleep", &name);
+    let mut caller = cell.caller().unwrap();
+    caller.set_wait(Wait::Park);
+    for n in 0..20_000 {
+        assert_eq!(caller.call(n), Ok([n * n; 7]));
+    }
+    drop(caller);
+    assert!(second.done().success());
+}
+
+#[test]
+fn a_killed_server_is_noticed_and_its_request_goes_to_the_next() {
+    for wait in [Wait::Spin, Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+        let name = name("dead-server");
+        let cell = call::Cell::<u64, u64>::create(&name).unwrap();
+        let mut caller = cell.caller().unwrap();
+        caller.set_wait(wait);
+        caller.start(7).unwrap();
+        let second = Second::start("take a request and hang", &name);
+        // The turn that it was given is the first.
+        let given = || ringlane::SharedMemory::open(&name).unwrap().map().unwrap();
+        until("the server has the request", || {
+            let mut turn = [0; 8];
+            given().read_at(page(), &mut turn).unwrap();
+            u64::from_ne_bytes(turn) == 1
+        });
+        assert_eq!(caller.try_finish(), Err(CallError::Pending));
+        second.kill();
+        assert_eq!(caller.finish(), Err(CallError::PeerDied));
+        let mut server = cell.server().unwrap();
+        let request = server.recv().unwrap();
+        assert_eq!((*request.value(), request.is_redelivery()), (7, true));
+        request.reply(49);
+        assert_eq!(caller.finish(), Ok(49));
+    }
+}
+
+#[test]
+fn a_killed_caller_is_noticed_after_its_request_and_its_reply_is_nobodys() {
+    let name = name("dead-caller");
+    let cell = call::Cell::<u64, u64>::create(&name).unwrap();
+    let mut server = cell.server().unwrap();
+    for wait in [Wait::Spin, Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+        server.set_wait(wait);
+        let second = Second::start("call and hang", &name);
+        // Until it has come, its predecessor, which closed, is all that is there.
+        until("the caller comes", || server.wait_peer(None));
+        until("the request", || server.recv_timeout(Duration::from_secs(60)).is_ok());
+        second.kill();
+        server.serve(|n| n * n).unwrap();
+        assert_eq!(server.serve(|n| n), Err(PopError::PeerDied));
+        let mut caller = cell.caller().unwrap();
+        caller.start(8).unwrap();
+        server.serve(|n| n * n).unwrap();
+        assert_eq!(caller.finish(), Ok(64));
+    }
+}
+
+fn page() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap() as usize
 }
 
 #[test]

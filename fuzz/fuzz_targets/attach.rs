@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringlane::{Lifetime, Name, inspect, record, spsc};
+use ringlane::{Lifetime, Name, call, inspect, record, spsc};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ fuzz_target!(|input: &[u8]| {
     let name = Name::new(&format!("ringlane-fuzz-attach-{}", std::process::id())).unwrap();
     let path = format!("/dev/shm/{name}");
     let (how, bytes) = input.split_first().unwrap_or((&0, &[]));
-    match how % 4 {
+    match how % 5 {
         0 => std::fs::write(&path, bytes).unwrap(),
         kind => {
             if kind == 1 {
                 let mut options = spsc::Queue::<u64>::options();
                 options.capacity(64).lifetime(Lifetime::Persistent).create(&name).unwrap();
+            } else if kind == 4 {
+                let mut options = call::Cell::<u64, u64>::options();
+                options.lifetime(Lifetime::Persistent).create(&name).unwrap();
             } else {
                 let mut options = record::Queue::options();
                 options.capacity(4096).mirrored(kind == 2).lifetime(Lifetime::Persistent);
@@ -59,6 +62,14 @@ fuzz_target!(|input: &[u8]| {
                 let _ = consumer.try_pop();
             }
             let _ = (consumer.available(), consumer.read_timeout(soon).map(|record| record.len()));
+        }
+    }
+    if let Ok(cell) = call::Cell::<u64, u64>::open(&name) {
+        let (mut caller, mut server) = (cell.caller().ok(), cell.server().ok());
+        for n in 0..4 {
+            caller.as_mut().map(|c| (c.try_start(n), c.outstanding()));
+            server.as_mut().map(|s| (s.try_recv().is_ok(), s.serve_timeout(|n| n, soon)));
+            caller.as_mut().map(|c| c.finish_timeout(soon));
         }
     }
     let _ = inspect::remove(&name, false);

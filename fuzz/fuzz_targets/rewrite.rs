@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringlane::{Name, SharedMemory, record, spsc};
+use ringlane::{Name, SharedMemory, call, record, spsc};
 use std::io::{BufRead, Read};
 use std::time::Duration;
 
@@ -64,7 +64,10 @@ struct Input {
 fuzz_target!(|input: Input| {
     let name = Name::new(&format!("ringlane-fuzz-rewrite-{}", std::process::id())).unwrap();
     let soon = Duration::from_micros(1);
-    if input.kind % 3 == 0 {
+    if input.kind % 4 == 3 {
+        return calls(&name, &input.steps);
+    }
+    if input.kind % 4 == 0 {
         let queue = spsc::Queue::<u64>::options().capacity(16).create(&name).unwrap();
         let words = SharedMemory::open(&name).unwrap().map().unwrap();
         let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
@@ -97,7 +100,7 @@ fuzz_target!(|input: Input| {
         }
         return;
     }
-    let mirrored = input.kind % 3 == 1;
+    let mirrored = input.kind % 4 == 1;
     let queue = record::Queue::options().capacity(4096).mirrored(mirrored).create(&name).unwrap();
     let words = SharedMemory::open(&name).unwrap().map().unwrap();
     let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
@@ -180,3 +183,44 @@ fuzz_target!(|input: Input| {
         }
     }
 });
+
+/// The same for a call cell, whose one line both sides write.
+fn calls(name: &Name, steps: &[Step]) {
+    let soon = Duration::from_micros(1);
+    let cell = call::Cell::<u64, [u8; 13]>::create(name).unwrap();
+    let words = SharedMemory::open(name).unwrap().map().unwrap();
+    let (mut caller, mut server) = (cell.caller().ok(), cell.server().ok());
+    for step in steps {
+        match step {
+            Step::Write { word, value } => {
+                let at = 1024 + usize::from(*word) % ((words.len() - 1024) / 8) * 8;
+                words.write_at(at, &value.number().to_ne_bytes()).unwrap();
+            }
+            Step::Push(n) => {
+                caller.as_mut().map(|c| c.try_start(u64::from(*n)));
+            }
+            Step::Pop => {
+                caller.as_mut().map(|c| c.try_finish());
+            }
+            Step::Commit { commit, .. } => {
+                server.as_mut().map(|s| s.try_serve(|_| [*commit as u8; 13]));
+            }
+            Step::Peek => {
+                server.as_mut().map(|s| s.try_recv().map(|r| (*r.value(), r.is_redelivery())));
+                caller.as_mut().map(|c| c.abandon());
+            }
+            Step::NewProducer => {
+                drop(caller.take());
+                caller = cell.caller().ok();
+            }
+            Step::NewConsumer => {
+                drop(server.take());
+                server = cell.server().ok();
+            }
+            Step::Wait => {
+                server.as_mut().map(|s| (s.serve_timeout(|_| [1; 13], soon), s.peer()));
+                caller.as_mut().map(|c| (c.call_timeout(1, soon), c.outstanding(), c.peer()));
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The header: what the segment is, so that whoever opens it can refuse what it cannot use.
 #![allow(unsafe_code, reason = "declares the header a plain value")]
 
-use super::part::Part;
+use super::part::{Part, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::shm::Wrap;
 use std::mem::offset_of;
@@ -21,17 +21,29 @@ const BYTE_ORDER: u32 = 0x0102_0304;
 pub(crate) enum Kind {
     Spsc = 1,
     Record = 2,
+    Call = 3,
 }
 
 impl Kind {
     pub(crate) fn of(number: u32) -> Option<Kind> {
-        [Kind::Spsc, Kind::Record].into_iter().find(|kind| *kind as u32 == number)
+        [Kind::Spsc, Kind::Record, Kind::Call].into_iter().find(|kind| *kind as u32 == number)
     }
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::Spsc => "spsc",
             Kind::Record => "record",
+            Kind::Call => "call",
+        }
+    }
+
+    /// What people call the end of this side.
+    pub(crate) fn end_name(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Kind::Call, Side::Producer) => "caller",
+            (Kind::Call, Side::Consumer) => "server",
+            (_, Side::Producer) => "producer",
+            (_, Side::Consumer) => "consumer",
         }
     }
 }
@@ -40,12 +52,14 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) kind: Kind,
-    /// Slots, or bytes of records.
+    /// Slots, or bytes of records, or 1 for a call cell.
     pub(crate) capacity: usize,
-    /// Bytes from slot to slot, or the alignment of records.
+    /// Bytes from slot to slot, or the alignment of records, or bytes of a call cell.
     pub(crate) stride: usize,
     pub(crate) value_size: usize,
     pub(crate) value_align: usize,
+    /// Size and alignment of the replies of a call cell, whose values are its requests.
+    pub(crate) reply: (usize, usize),
     pub(crate) wrap: Wrap,
     pub(crate) tag: u64,
     pub(crate) type_name: &'static str,
@@ -76,6 +90,8 @@ pub(crate) struct Header {
     pub(crate) consumer_at: u64,
     pub(crate) data_at: u64,
     pub(crate) data_len: u64,
+    reply_size: u64,
+    reply_align: u64,
     /// The value type's name as the creator's compiler wrote it: for people, never compared.
     type_name: [u8; 64],
     /// Hash of all of the above: a scribbled header is told from an odd one.
@@ -87,7 +103,7 @@ unsafe impl bytemuck::Zeroable for Header {}
 // SAFETY: integers and bytes only, any pattern is a value, and the asserted size leaves no padding.
 unsafe impl bytemuck::Pod for Header {}
 
-const _: () = assert!(size_of::<Header>() == 24 + 8 + 10 * 8 + 64 + 8);
+const _: () = assert!(size_of::<Header>() == 24 + 8 + 12 * 8 + 64 + 8);
 const _: () = assert!(size_of::<Header>() <= PRODUCER_AT);
 
 /// FNV-1a over 64-bit words. It guards against accidents, not against malice.
@@ -102,6 +118,7 @@ const LAYOUT: u64 = {
     let offsets = [
         offset_of!(Header, kind),
         offset_of!(Header, total),
+        offset_of!(Header, reply_size),
         offset_of!(Header, type_name),
         offset_of!(Header, check),
         PRODUCER_AT,
@@ -140,14 +157,19 @@ impl Spec {
     pub(crate) fn header(&self, page: usize) -> Result<Header> {
         let too_large = || {
             let text = match self.kind {
-                Kind::Spsc => {
+                Kind::Spsc | Kind::Call => {
                     format!("capacity {} times {} bytes is too large", self.capacity, self.stride)
                 }
                 Kind::Record => format!("capacity {} bytes is too large", self.capacity),
             };
             Error::new(ErrorKind::InvalidSize, text)
         };
-        let unit = if self.kind == Kind::Record { 1 } else { self.stride };
+        let unit = match self.kind {
+            Kind::Spsc => self.stride,
+            Kind::Record => 1,
+            // The line, and the server's copy.
+            Kind::Call => self.stride.checked_mul(2).ok_or_else(too_large)?,
+        };
         let data_len = self
             .capacity
             .checked_mul(unit)
@@ -179,6 +201,8 @@ impl Spec {
             consumer_at: page as u64,
             data_at: data_at as u64,
             data_len: data_len as u64,
+            reply_size: self.reply.0 as u64,
+            reply_align: self.reply.1 as u64,
             type_name,
             check: 0,
         };
@@ -261,6 +285,7 @@ impl Header {
             stride: number(self.stride)?,
             value_size: number(self.value_size)?,
             value_align: number(self.value_align)?,
+            reply: (number(self.reply_size)?, number(self.reply_align)?),
             wrap: self.wrap(),
             tag: self.tag,
             type_name: "",
@@ -275,8 +300,18 @@ impl Header {
                         && (spec.stride == super::slots::stride_of(spec.value_size)
                             || spec.stride == spec.value_size)
                         && spec.wrap == Wrap::Never
+                        && spec.reply == (0, 0)
                 }
-                Kind::Record => spec.capacity > 0 && super::data::is_alignment(spec.stride),
+                Kind::Record => {
+                    spec.capacity > 0
+                        && super::data::is_alignment(spec.stride)
+                        && spec.reply == (0, 0)
+                }
+                Kind::Call => {
+                    spec.capacity == 1
+                        && spec.stride == super::cell::bytes_of(spec.value_size, spec.reply.0)
+                        && spec.wrap == Wrap::Never
+                }
             };
         if !sound {
             return Err(fault());
@@ -298,7 +333,20 @@ impl Header {
             return Err(Error::new(ErrorKind::Incompatible, text));
         };
         let (size, align) = (spec.value_size as u64, spec.value_align as u64);
-        if kind == Kind::Spsc && (self.value_size, self.value_align) != (size, align) {
+        let reply = (spec.reply.0 as u64, spec.reply.1 as u64);
+        if (self.reply_size, self.reply_align) != reply {
+            let text = format!(
+                "is called as {}, with replies of {} bytes aligned to {}; {} has {} bytes aligned to {}",
+                self.type_name(),
+                self.reply_size,
+                self.reply_align,
+                spec.type_name,
+                reply.0,
+                reply.1
+            );
+            return Err(Error::new(ErrorKind::Incompatible, text));
+        }
+        if kind != Kind::Record && (self.value_size, self.value_align) != (size, align) {
             let text = format!(
                 "carries values of type {}, {} bytes aligned to {}; {} has {size} bytes aligned to {align}",
                 self.type_name(),

@@ -4,13 +4,14 @@
 //!   0            header   written once before the segment appears, then only read
 //!   1024         part of the producer: position line, gate line     (P is the page size)
 //!   P            part of the consumer: position line, gate line
-//!   2 P          data: slots, or bytes of records                   mapped once or twice
+//!   2 P          data: slots, bytes of records, or a call cell      mapped once or twice
 //! ```
 //!
 //! Each side writes to its own part only, and the producer to the data; so the two parts can as well
-//! lie in two objects of which each side maps the other's read-only. All numbers are in the
-//! machine's byte order. `docs/layout.md` is the normative description.
+//! lie in two objects of which each side maps the other's read-only. A call cell is the exception: its one
+//! line of data is written by both sides in turn. All numbers are in the machine's byte order. `docs/layout.md` is the normative description.
 
+mod cell;
 mod data;
 mod header;
 mod part;
@@ -20,6 +21,7 @@ mod role;
 mod segment;
 mod slots;
 
+pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use data::{Bytes, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};

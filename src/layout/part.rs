@@ -3,7 +3,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Line};
 use std::mem::offset_of;
 
-/// Producer or consumer.
+/// Producer or consumer; the caller of a call cell takes the producer's side, the server the consumer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Producer,
@@ -25,13 +25,6 @@ impl Side {
             Side::Consumer => 1,
         }
     }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Side::Producer => "producer",
-            Side::Consumer => "consumer",
-        }
-    }
 }
 
 /// One side's words. Only the process that holds the side writes them.
@@ -47,7 +40,7 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) struct Position {
     /// The position after the last one released (consumer), or at or behind the last one published
-    /// (producer): slots, or bytes. Own positions live in private memory; this is where the peer, and a
+    /// (producer): slots, or bytes; the last turn that a call cell's server was given. Own positions live in private memory; this is where the peer, and a
     /// successor, read them.
     pub(crate) at: AtomicU64,
     /// Records so far. For people: a death between two stores leaves it one behind.

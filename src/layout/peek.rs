@@ -1,6 +1,6 @@
 //! Reading a segment without mapping it: nothing that happens to the object can harm the onlooker.
 
-use super::header::{Header, MAGIC, PRODUCER_AT};
+use super::header::{Header, Kind, MAGIC, PRODUCER_AT};
 use super::part::{Gate, Part, Position, Side, state};
 use super::role::{Peer, judge};
 use super::segment::Segment;
@@ -106,10 +106,12 @@ impl Abandoned {
         for side in [Side::Producer, Side::Consumer] {
             let handle = sys::reopen(&ring.handle, Access::ReadWrite)?;
             let Some(lock) = sys::try_lock(handle, side.lock_byte())? else {
-                let holder = Peek::open(name).and_then(|peek| peek.part(side)).map(|part| part.pid);
-                let text = match holder {
-                    Ok(pid) => format!("its {} end is held by process {pid}", side.as_str()),
-                    Err(_) => format!("its {} end is held by a living process", side.as_str()),
+                let peek = Peek::open(name);
+                let kind = peek.as_ref().ok().and_then(|peek| Kind::of(peek.header.kind));
+                let end = kind.unwrap_or(Kind::Spsc).end_name(side);
+                let text = match peek.and_then(|peek| peek.part(side)) {
+                    Ok(part) => format!("its {end} end is held by process {}", part.pid),
+                    Err(_) => format!("its {end} end is held by a living process"),
                 };
                 return Err(Error::new(ErrorKind::InUse, text));
             };

@@ -50,7 +50,8 @@ impl Role {
     pub(crate) fn acquire(segment: &Segment, side: Side) -> Result<Role> {
         let refuse = |e: Error| {
             let name = segment.memory().name().map_or("(private)", |name| name.as_str());
-            e.on(format_args!("take the {} end of ring {name:?}", side.as_str()))
+            let end = segment.end_name(side);
+            e.on(format_args!("take the {end} end of ring {name:?}"))
         };
         let gate = &segment.part(side).gate;
         let lock = sys::reopen(segment.memory().handle(), Access::ReadWrite).map_err(refuse)?;

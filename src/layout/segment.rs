@@ -89,9 +89,7 @@ impl Segment {
             None => SharedMemory::anonymous(header.total)?,
         };
         let words = Words::new(&memory, &header, how)?;
-        if spec.kind == Kind::Spsc && how.start != 0 {
-            words.pretend_lap_before(&header, how.start);
-        }
+        words.begin(spec.kind, &header, how.start);
         let mut segment = Segment { memory, words, header };
         if let Some(name) = name {
             // The segment is whole: now, and not before, it may be seen.
@@ -130,7 +128,8 @@ impl Segment {
         for side in [Side::Producer, Side::Consumer] {
             let handle = sys::reopen(memory.handle(), sys::Access::ReadWrite)?;
             let Some(lock) = sys::try_lock(handle, side.lock_byte())? else {
-                let text = format!("a process holds the {} end of a ring in it", side.as_str());
+                let end = spec.kind.end_name(side);
+                let text = format!("a process holds the {end} end of a ring in it");
                 return Err(Error::new(ErrorKind::InUse, text));
             };
             locks.push(lock);
@@ -144,9 +143,7 @@ impl Segment {
         // Others size their objects without taking the memory, and then the first touch can be fatal.
         sys::reserve(memory.handle(), header.total)?;
         let words = Words::renew(&memory, &header, how)?;
-        if spec.kind == Kind::Spsc && how.start != 0 {
-            words.pretend_lap_before(&header, how.start);
-        }
+        words.begin(spec.kind, &header, how.start);
         Ok(Arc::new(Segment { memory, words, header }))
     }
 
@@ -164,6 +161,11 @@ impl Segment {
 
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What people call the end of this side.
+    pub(crate) fn end_name(&self, side: Side) -> &'static str {
+        Kind::of(self.header.kind).unwrap_or(Kind::Spsc).end_name(side)
     }
 
     pub(crate) fn memory(&self) -> &SharedMemory {
@@ -199,6 +201,16 @@ impl Segment {
 }
 
 impl Words {
+    /// Makes the data what it is at the first position.
+    fn begin(&self, kind: Kind, header: &Header, start: u64) {
+        match kind {
+            Kind::Spsc if start != 0 => self.pretend_lap_before(header, start),
+            // SAFETY: the data begins with a whole word, and `self` keeps it.
+            Kind::Call => unsafe { plain::word_at(self.data, 0) }.store(start, Ordering::Relaxed),
+            Kind::Spsc | Kind::Record => {}
+        }
+    }
+
     /// Leaves each slot as the lap before `start` would have, so that no slot looks published.
     fn pretend_lap_before(&self, header: &Header, start: u64) {
         if header.is_dense() {

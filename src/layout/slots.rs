@@ -284,7 +284,7 @@ impl<T: Plain> Walk<'_, T> {
     }
 
     /// Goes round the ring's end. False if that was all.
-    #[inline(never)]
+    #[inline(always)]
     fn turn(&mut self) -> bool {
         let rest = std::mem::take(&mut self.rest);
         self.at = self.begin;

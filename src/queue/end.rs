@@ -118,6 +118,12 @@ impl End {
         self.bell.withdraw(&self.parts.own().gate);
     }
 
+    /// How often this end looks before it does anything else.
+    #[inline(always)]
+    pub(super) fn polls(&self) -> u32 {
+        self.wait.polls()
+    }
+
     pub(super) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
     }
@@ -137,14 +143,14 @@ impl Drop for End {
 }
 
 /// Waits until `attempt` gives something. `end` finds the end within `owner`, which `attempt` needs whole;
-/// `poll` says cheaply whether it is worth an attempt.
+/// `poll` looks so many times whether it is worth an attempt.
 ///
 /// A peer's death ends the wait, after one more attempt: what it committed before comes first.
 pub(super) fn block<S, R>(
     owner: &mut S,
     end: impl Fn(&mut S) -> &mut End,
     timeout: Option<Duration>,
-    poll: impl Fn(&S) -> bool,
+    poll: impl Fn(&S, u32),
     attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
     block_while(owner, end, timeout, |peer| peer != Peer::Died, poll, attempt)
@@ -157,18 +163,13 @@ fn block_while<S, R>(
     end: impl Fn(&mut S) -> &mut End,
     timeout: Option<Duration>,
     may_wait: impl Fn(Peer) -> bool,
-    poll: impl Fn(&S) -> bool,
+    poll: impl Fn(&S, u32),
     mut attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
     let mut waiter = Waiter::new(end(owner).wait, timeout);
     loop {
         while let Some(polls) = waiter.burst() {
-            // Nothing but the poll: whatever else is done here is done before each value.
-            for _ in 0..polls {
-                if poll(owner) {
-                    break;
-                }
-            }
+            poll(owner, polls);
             if let Some(result) = attempt(owner) {
                 return Ok(result);
             }
@@ -220,7 +221,7 @@ pub(super) fn flush<S>(
     if let Some(done) = flushed(owner) {
         return done;
     }
-    block(owner, end, timeout, |_| true, flushed).unwrap_or_else(|blocked| match blocked {
+    block(owner, end, timeout, |_, _| (), flushed).unwrap_or_else(|blocked| match blocked {
         Blocked::TimedOut => Err(PushError::Full(())),
         Blocked::PeerDied => Err(PushError::PeerDied(())),
     })
@@ -233,5 +234,5 @@ pub(super) fn wait_peer<S>(
     timeout: Option<Duration>,
 ) -> bool {
     let came = |owner: &mut S| (end(owner).peer() == Peer::Alive).then_some(());
-    came(owner).is_some() || block_while(owner, &end, timeout, |_| true, |_| true, came).is_ok()
+    came(owner).is_some() || block_while(owner, &end, timeout, |_| true, |_, _| (), came).is_ok()
 }

@@ -34,6 +34,8 @@ pub enum RingKind {
     Spsc,
     /// Records of bytes, one producer, one consumer: [`record`](crate::record).
     Record,
+    /// One request and its reply at a time, one caller, one server: [`call`](crate::call).
+    Call,
 }
 
 impl RingKind {
@@ -46,6 +48,7 @@ impl RingKind {
         match self {
             RingKind::Spsc => Kind::Spsc.as_str(),
             RingKind::Record => Kind::Record.as_str(),
+            RingKind::Call => Kind::Call.as_str(),
         }
     }
 }
@@ -67,21 +70,21 @@ pub struct Report {
     pub kind: RingKind,
     /// The type of its values, as its creator's compiler wrote it.
     pub type_name: String,
-    /// Values that fit, or bytes of records.
+    /// Values that fit, or bytes of records; 1 call.
     pub capacity: u64,
     /// Bytes of the whole object.
     pub size: u64,
-    /// Values or records in it.
+    /// Values or records in it; for a call cell, 1 while a request is not answered.
     pub depth: u64,
     /// Values in it, or bytes of records, headers included: the part of `capacity` in use.
     pub used: u64,
-    /// Values or records published so far.
+    /// Values, records or requests published so far.
     pub pushed: u64,
-    /// Values or records released so far. A death in the middle of releasing a record leaves it one behind.
+    /// Values or records released so far, or requests answered. A death in the middle of releasing a record leaves it one behind.
     pub popped: u64,
-    /// The producing end.
+    /// The producing end, or the caller.
     pub producer: End,
-    /// The consuming end.
+    /// The consuming end, or the server.
     pub consumer: End,
 }
 
@@ -166,15 +169,20 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
     let producer = peek.part(Side::Producer)?;
     let kind = match Kind::of(header.kind) {
         Some(Kind::Record) => RingKind::Record,
+        Some(Kind::Call) => RingKind::Call,
         _ => RingKind::Spsc,
     };
+    let turn = if kind == RingKind::Call { peek.word(0)? } else { 0 };
     let (depth, used) = match kind {
         RingKind::Spsc => values(peek, &producer, &consumer),
         RingKind::Record => records(peek, &producer, &consumer),
+        // A call is in it while the turn is the server's.
+        RingKind::Call => (turn & 1, turn & 1),
     };
     let popped = match kind {
         RingKind::Spsc => consumer.at,
         RingKind::Record => consumer.count,
+        RingKind::Call => turn / 2,
     };
     let [producer, end] = [producer, consumer].map(|part| End {
         holder: part.holder,

@@ -3,6 +3,7 @@
 //! Each operation reads the same way. Push: is the peer's end closed, claim, write, publish, notify.
 //! Pop: acquire, read, release, notify.
 
+pub mod call;
 mod end;
 pub mod record;
 pub mod spsc;

@@ -249,6 +249,7 @@ impl Options {
             stride: align,
             value_size: 0,
             value_align: align,
+            reply: (0, 0),
             wrap: self.wrap,
             tag: self.tag,
             type_name: "bytes",

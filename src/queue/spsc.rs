@@ -170,6 +170,7 @@ impl<T: Plain> Options<T> {
             },
             value_size: size_of::<T>(),
             value_align: align_of::<T>(),
+            reply: (0, 0),
             wrap: Wrap::Never,
             tag: self.tag,
             type_name: std::any::type_name::<T>(),

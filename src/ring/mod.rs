@@ -9,11 +9,15 @@
 //!   of the rate, because stores to lines in turn do not combine. Records keep a private copy, and store it
 //!   in the segment once in [`MIRROR`] publications.
 //! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
-//!   the consumer never writes data.
+//!   the consumer never writes data. A call cell has one
+//!   place for both directions instead: who has the turn writes.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
 //! * I5. A death leaves at most one step undone, and each step can be told from the words: a position in the
 //!   segment is one release or publication behind at most, and that of a producer of records by up to
 //!   [`MIRROR`] and a batch; a successor and an onlooker follow the data from there.
+
+pub(crate) mod call;
+use crate::sync::spin_hint;
 
 pub(crate) mod record;
 pub(crate) mod spsc;
@@ -25,6 +29,20 @@ pub(crate) const MIRROR: u64 = 64;
 /// follows the data from the copy of a tail that has fallen behind it.
 pub(crate) fn further(tail: u64, head: u64) -> u64 {
     if tail.wrapping_sub(head).cast_signed() > 0 { tail } else { head }
+}
+
+/// Looks so many times, or until there is something to see; says whether there was. Nothing else happens in
+/// here: what stands between the arrival of a line and the use of what is in it delays each message. The
+/// pause leaves the line to its writer for a moment, which a round trip needs more than the next look.
+#[inline(always)]
+pub(crate) fn looks(times: u32, mut look: impl FnMut() -> bool) -> bool {
+    for _ in 0..times {
+        if look() {
+            return true;
+        }
+        spin_hint();
+    }
+    false
 }
 
 /// Why a claim gave nothing.

@@ -8,7 +8,7 @@
 //! Where the data is mapped twice, records run over the end. Where it is not, the producer fills the
 //! end with padding, published together with the record that follows it.
 
-use super::{Claim, Corrupt, MIRROR, further};
+use super::{Claim, Corrupt, MIRROR, further, looks};
 use crate::layout::{Bytes, Position};
 use crate::shm::Wrap;
 use crate::sync::Ordering;
@@ -238,10 +238,11 @@ impl Writer {
         &self.shape
     }
 
-    /// Whether the consumer has released anything since the last look.
+    /// Looks so many times, or until the consumer has released something since the last look at it.
     #[inline(always)]
-    pub(crate) fn has_moved(&self, peer: &Position) -> bool {
-        peer.at.load(Ordering::Relaxed) != self.head
+    pub(crate) fn poll(&self, peer: &Position, times: u32) {
+        let seen = self.head;
+        looks(times, || peer.at.load(Ordering::Relaxed) != seen);
     }
 
     /// A batch with nothing in it.
@@ -411,10 +412,11 @@ impl Reader {
         Ok(end.wrapping_sub(self.head.at))
     }
 
-    /// Whether anything has been committed.
+    /// Looks so many times, or until something has been committed at the head.
     #[inline(always)]
-    pub(crate) fn is_published(&self, bytes: &Bytes) -> bool {
-        bytes.word(self.head.offset).load(Ordering::Relaxed) != 0
+    pub(crate) fn poll(&self, bytes: &Bytes, times: u32) -> bool {
+        let (at, word) = (self.head.get(), bytes.word(self.head.offset));
+        looks(times, || !matches!(self.shape.parse(word.load(Ordering::Relaxed), at), Ok(None)))
     }
 
     /// The next record, if it has been committed.

@@ -7,7 +7,7 @@
 //!
 //! Either way the head is read by the producer only when it has used up all the room it knows of.
 
-use super::{Claim, Corrupt, further};
+use super::{Claim, Corrupt, further, looks};
 use crate::layout::{Cells, Position};
 use crate::sync::Ordering;
 
@@ -81,10 +81,11 @@ impl Writer {
         Ok(self.capacity - used)
     }
 
-    /// Whether the consumer has released anything since the last look.
+    /// Looks so many times, or until the consumer has released something since the last look at it.
     #[inline(always)]
-    pub(crate) fn has_moved(&self, peer: &Position) -> bool {
-        peer.at.load(Ordering::Relaxed).wrapping_add(self.capacity) != self.limit
+    pub(crate) fn poll(&self, peer: &Position, times: u32) {
+        let seen = self.limit.wrapping_sub(self.capacity);
+        looks(times, || peer.at.load(Ordering::Relaxed) != seen);
     }
 
     /// Hands `count` values from the tail on to the consumer. This is the commit: of one value after
@@ -177,19 +178,22 @@ impl Reader {
         Ok(found)
     }
 
-    /// Whether there is anything to be acquired.
+    /// Looks so many times, or until there is something to be acquired; says whether there is.
     #[inline(always)]
-    pub(crate) fn is_published<T>(
+    pub(crate) fn poll<T>(
         &self,
         own: &Position,
         peer: &Position,
         cells: Cells<'_, T>,
+        times: u32,
     ) -> bool {
         let head = self.head(own);
-        match cells.is_dense() {
-            true => peer.at.load(Ordering::Relaxed) != self.known,
-            false => cells.sequence(head).load(Ordering::Relaxed) == head.wrapping_add(1),
+        if cells.is_dense() {
+            let known = self.known;
+            return looks(times, || peer.at.load(Ordering::Relaxed) != known);
         }
+        let (word, next) = (cells.sequence(head), head.wrapping_add(1));
+        looks(times, || word.load(Ordering::Relaxed) == next)
     }
 
     /// Looks how far the producer is.

@@ -29,9 +29,20 @@ pub enum Wait {
 /// About what it costs to be put to sleep and woken.
 const SPIN_BUDGET: Duration = Duration::from_micros(20);
 
-/// Polls between two looks at anything else, such as the clock: longer than a round trip to a peer that is
-/// awake takes.
-const POLLS: u32 = if cfg!(loom) { 1 } else { 256 };
+/// Looks between two looks at anything else, such as the clock. Those before the first take about half a
+/// microsecond: longer than a round trip to a peer that is awake, on any two processors of one socket.
+const POLLS: u32 = if cfg!(loom) { 1 } else { 1024 };
+
+impl Wait {
+    /// How often to look before anything else is done.
+    #[inline(always)]
+    pub(crate) fn polls(self) -> u32 {
+        match self {
+            Wait::Spin | Wait::SpinThenPark => POLLS,
+            Wait::Yield | Wait::Park => 0,
+        }
+    }
+}
 
 /// The bound of a sleep from which the peer's death wakes.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -76,7 +87,7 @@ impl Waiter {
                 if cfg!(loom) {
                     spin_hint();
                 }
-                (first || self.within_budget()).then_some(POLLS)
+                (first || self.within_budget()).then_some(self.strategy.polls())
             }
         }
     }

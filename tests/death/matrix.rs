@@ -15,19 +15,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Every instruction.
-const ALL: usize = usize::MAX;
+pub(crate) const ALL: usize = usize::MAX;
 /// Points of a cell that varies one whose every instruction is taken.
-const SOME: usize = if cfg!(debug_assertions) { 30 } else { 120 };
+pub(crate) const SOME: usize = if cfg!(debug_assertions) { 30 } else { 120 };
 /// Points of a call that is made once in a queue's life.
-const FEW: usize = if cfg!(debug_assertions) { 100 } else { 400 };
+pub(crate) const FEW: usize = if cfg!(debug_assertions) { 100 } else { 400 };
 
 /// How long a victim waits: longer than it takes to step it to its sleep, as every point after that costs
 /// as much.
-const NAP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
+pub(crate) const NAP: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
 
 /// What was asked for, and what was found.
-struct Matrix {
-    journal: Journal,
+pub(crate) struct Matrix {
+    pub(crate) journal: Journal,
     full: bool,
     seed: usize,
     only: Option<usize>,
@@ -59,7 +60,7 @@ impl Matrix {
         }
     }
 
-    fn plan(&self, budget: usize, around: Option<usize>) -> Plan {
+    pub(crate) fn plan(&self, budget: usize, around: Option<usize>) -> Plan {
         let budget = if self.full { ALL } else { budget };
         Plan { budget, around, offset: self.seed, most: 1 << 20, only: self.only }
     }
@@ -110,7 +111,13 @@ impl Matrix {
     }
 
     /// Runs a cell. Where its effect begins, if it came to that.
-    fn run<C: Cell>(&mut self, name: &str, fate: Fate, plan: Plan, cell: &C) -> Option<usize> {
+    pub(crate) fn run<C: Cell>(
+        &mut self,
+        name: &str,
+        fate: Fate,
+        plan: Plan,
+        cell: &C,
+    ) -> Option<usize> {
         if !self.begin(name) {
             return None;
         }
@@ -413,6 +420,7 @@ fn work(share: (u64, u64), totals: &Journal) -> bool {
     values(&mut matrix);
     records(&mut matrix);
     several(&mut matrix);
+    super::call::calls(&mut matrix);
     totals.add([matrix.passed, matrix.failed, matrix.kills, matrix.pauses]);
     matrix.failed == 0
 }

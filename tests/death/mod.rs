@@ -1,6 +1,7 @@
 //! The matrix.
 
 mod arena;
+mod call;
 mod journal;
 mod lane;
 mod life;

@@ -53,6 +53,10 @@ impl Drop for Sleeper {
 }
 
 impl Sleeper {
+    pub(crate) fn start(body: impl FnOnce()) -> Result<Sleeper, String> {
+        Ok(Sleeper(Some(spawn(body)?)))
+    }
+
     fn pid(&self) -> Pid {
         self.0.expect("still there")
     }
@@ -63,7 +67,7 @@ impl Sleeper {
     }
 
     /// Stops it in its sleep on the end `side`.
-    fn stop(&self, name: &Name, side: Side) -> Result<(), String> {
+    pub(crate) fn stop(&self, name: &Name, side: Side) -> Result<(), String> {
         loop {
             while !Self::report(name, side)?.asleep {
                 let status = waitpid(self.pid(), Some(WaitPidFlag::WNOHANG));
@@ -80,12 +84,12 @@ impl Sleeper {
         }
     }
 
-    fn go_on(&self) -> Result<(), String> {
+    pub(crate) fn go_on(&self) -> Result<(), String> {
         kill(self.pid(), Signal::SIGCONT).map_err(text("continue"))
     }
 
     /// Waits until it has returned.
-    fn finish(&mut self) -> Result<(), String> {
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
         reap(self.0.take().expect("still there"))
     }
 }
@@ -173,7 +177,7 @@ impl<L: Lane> Cell for Sleep<'_, L> {
     fn world(&self) -> Result<Self::World, String> {
         let name = scratch();
         let queue = self.lane.create(&name).map_err(text("create"))?;
-        let sleeper = Sleeper(Some(spawn(|| self.sleeper(&name))?));
+        let sleeper = Sleeper::start(|| self.sleeper(&name))?;
         Ok((sleeper, World { tx: None, rx: None, queue, name }))
     }
 

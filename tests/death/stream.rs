@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// Long enough to go to sleep once.
-const SHORT: Duration = Duration::from_millis(1);
+pub(crate) const SHORT: Duration = Duration::from_millis(1);
 
 /// A ring, and the end that this process holds.
 pub(crate) struct World<L: Lane> {

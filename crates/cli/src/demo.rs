@@ -1,6 +1,5 @@
 //! `demo`: frames from one process to another through a ring, and through bare memory for comparison.
 
-mod cpus;
 mod frame;
 mod lane;
 mod parent;

@@ -1,5 +1,6 @@
 //! The program `ringlane`: pass data through named rings, look at them, remove them.
 
+mod bench;
 mod demo;
 mod output;
 mod rings;
@@ -25,6 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Bench(bench::Args),
     Send(transfer::SendArgs),
     Recv(transfer::RecvArgs),
     Ls(rings::LsArgs),
@@ -35,6 +37,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The second process of `bench` is this program, too.
+    ringlane_bench::enter(&ringlane_bench::rows::all());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Send(args) => transfer::send(&args),
         Command::Recv(args) => transfer::recv(&args),
         Command::Ls(args) => rings::ls(&args),

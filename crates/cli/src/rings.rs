@@ -82,6 +82,7 @@ pub(crate) fn stat(args: &StatArgs) -> Outcome {
     };
     let unit = match report.kind.as_str() {
         "record" => "bytes",
+        "call" => "call",
         _ => "values",
     };
     let lines = [

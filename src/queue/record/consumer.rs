@@ -109,7 +109,9 @@ impl Consumer {
     pub(super) fn find_within(&mut self, timeout: Option<Duration>) -> Result<Found> {
         match self.find() {
             Err(PopError::Empty) => {
-                self.wait_record(timeout)?;
+                if !self.ring.poll(&self.bytes, self.end.polls()) {
+                    self.wait_record(timeout)?;
+                }
                 // A record does not go again.
                 self.find().map_err(|_| PopError::Corrupt)
             }
@@ -125,7 +127,9 @@ impl Consumer {
             self,
             |c| &mut c.end,
             timeout,
-            |c| c.ring.is_published(&c.bytes),
+            |c, times| {
+                c.ring.poll(&c.bytes, times);
+            },
             |c| match c.find() {
                 Err(PopError::Empty) => None,
                 done => Some(done),

@@ -145,7 +145,7 @@ impl Producer {
             self,
             |p| &mut p.end,
             timeout,
-            |p| p.ring.has_moved(p.end.peer_position()),
+            |p, times| p.ring.poll(p.end.peer_position(), times),
             |p| match p.claim(&staged, len) {
                 Err(ReserveError::Full) => None,
                 done => Some(done),

@@ -93,9 +93,7 @@ impl<T: Plain> Consumer<T> {
 
     #[inline(always)]
     fn pop_within(&mut self, timeout: Option<Duration>) -> Result<T> {
-        if self.acquire(1)? == 0 {
-            self.wait_for_value(timeout)?;
-        }
+        self.acquire_wait(1, timeout)?;
         Ok(self.take())
     }
 
@@ -116,7 +114,26 @@ impl<T: Plain> Consumer<T> {
         self.pop_within(Some(timeout))
     }
 
-    /// Waits until there is a value to be acquired.
+    /// Looks so many times whether there is a value to be acquired.
+    #[inline(always)]
+    fn poll(&self, times: u32) -> bool {
+        self.ring.poll(self.end.own(), self.end.peer_position(), self.slots.cells(), times)
+    }
+
+    /// Waits until there is a value to be acquired: first here, without a call into what is rarely needed.
+    #[inline(always)]
+    fn acquire_wait(&mut self, most: u64, timeout: Option<Duration>) -> Result<u64> {
+        let found = self.acquire(most)?;
+        if found > 0 {
+            return Ok(found);
+        }
+        if !self.poll(self.end.polls()) {
+            self.wait_for_value(timeout)?;
+        }
+        self.acquire(most)
+    }
+
+    /// The same, when it takes longer.
     #[cold]
     #[inline(never)]
     fn wait_for_value(&mut self, timeout: Option<Duration>) -> Result<()> {
@@ -124,7 +141,9 @@ impl<T: Plain> Consumer<T> {
             self,
             |c| &mut c.end,
             timeout,
-            |c| c.ring.is_published(c.end.own(), c.end.peer_position(), c.slots.cells()),
+            |c, times| {
+                c.poll(times);
+            },
             |c| match c.acquire(1) {
                 Ok(0) => match c.look_again() {
                     Err(PopError::Empty) => None,
@@ -200,11 +219,7 @@ impl<T: Plain> Consumer<T> {
 
     #[inline(always)]
     fn read_within(&mut self, most: usize, timeout: Option<Duration>) -> Result<Span<'_, T>> {
-        let mut found = self.acquire(most as u64)?;
-        if found == 0 && most > 0 {
-            self.wait_for_value(timeout)?;
-            found = self.acquire(most as u64)?;
-        }
+        let found = if most > 0 { self.acquire_wait(most as u64, timeout)? } else { 0 };
         Ok(Span::of(self, found))
     }
 

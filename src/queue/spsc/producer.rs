@@ -143,7 +143,7 @@ impl<T: Plain> Producer<T> {
             self,
             |p| &mut p.end,
             timeout,
-            |p| p.ring.has_moved(p.end.peer_position()),
+            |p, times| p.ring.poll(p.end.peer_position(), times),
             |p| match p.claim(count) {
                 Err(PushError::Full(())) => None,
                 done => Some(done),

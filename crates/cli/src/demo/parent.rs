@@ -2,7 +2,7 @@
 
 use super::lane::Bare;
 use super::report::Report;
-use super::{Args, Plan, Role, cpus};
+use super::{Args, Plan, Role};
 use crate::output::{Failure, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::sys::signal::{SigSet, Signal};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Runs the whole demo.
 pub(crate) fn run(args: &Args) -> Outcome {
-    let cpus = cpus::pair();
+    let cpus = ringlane_bench::cpus::pair();
     let plan = Plan { frames: args.frames.get(), size: args.size, yields: cpus.is_none() };
     let bar = progress_bar(args, &plan);
     let result = pass_frames(args, &plan, cpus, &bar);

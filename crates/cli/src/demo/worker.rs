@@ -1,11 +1,9 @@
 //! One of the demo's two processes.
 
 use super::lane::{Bare, Read, RingReader, RingWriter, Write};
-use super::{Plan, Role, Round, Way, WorkerArgs, cpus, frame};
+use super::{Plan, Role, Round, Way, WorkerArgs, frame};
 use crate::output::{self, Failure, Outcome};
 use hdrhistogram::Histogram;
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::getppid;
 use ringlane::{Name, Wait, record};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -25,9 +23,9 @@ pub(crate) fn work(args: &WorkerArgs) -> Outcome {
 }
 
 fn attempt(args: &WorkerArgs) -> Outcome<Value> {
-    live_with_parent(args.parent)?;
+    ringlane_bench::end_with_parent(args.parent).map_err(Failure::new)?;
     if let Some(cpu) = args.cpu {
-        cpus::pin(cpu)?;
+        ringlane_bench::cpus::pin(cpu).map_err(Failure::new)?;
     }
     let plan = Plan { frames: args.frames.get(), size: args.size, yields: args.cpu.is_none() };
     let queue = record::Queue::open(&Name::new(&args.ring)?)?;
@@ -47,19 +45,6 @@ fn attempt(args: &WorkerArgs) -> Outcome<Value> {
             Consuming::new(args.progress)?.consume(&plan, bare, RingReader(end))
         }
     }
-}
-
-/// Ends with the parent, however that ends, so that nobody is left spinning.
-fn live_with_parent(parent: i32) -> Outcome {
-    let system = |e: nix::Error| Failure::new(format!("start: {}", e.desc()));
-    // The parent held them back while it made the memory.
-    SigSet::all().thread_unblock().map_err(system)?;
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(system)?;
-    // It may have ended before that.
-    if getppid().as_raw() != parent {
-        return Err(Failure::new("the process that started this one is gone"));
-    }
-    Ok(())
 }
 
 fn produce(plan: &Plan, mut bare: Bare, mut ring: RingWriter) -> Outcome<Value> {

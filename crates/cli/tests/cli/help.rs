@@ -2,7 +2,7 @@
 
 use crate::program::run;
 
-const COMMANDS: [&str; 6] = ["demo", "send", "recv", "ls", "stat", "rm"];
+const COMMANDS: [&str; 7] = ["demo", "bench", "send", "recv", "ls", "stat", "rm"];
 
 #[test]
 fn every_command_has_help_with_an_example() {

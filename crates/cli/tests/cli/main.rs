@@ -1,5 +1,6 @@
 //! The program itself, in real processes: what it prints, what it leaves behind, what a kill does to it.
 
+mod bench;
 mod crash;
 mod demo;
 mod faults;

@@ -1,11 +1,10 @@
 //! Which two processors to use, and staying on one.
 
-use crate::output::{Failure, Outcome};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Two processors that this process may use, of two cores if there are two; `None` if it may use one only.
-pub(super) fn pair() -> Option<(usize, usize)> {
+/// Two processors that this thread may use, of two cores if there are two; `None` if it may use one only.
+pub fn pair() -> Option<(usize, usize)> {
     // A machine with more processors than the set has room for: then nobody is pinned.
     let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let mut cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
@@ -27,9 +26,31 @@ fn siblings(cpu: usize) -> Vec<usize> {
     ranges.flatten().take(CpuSet::count()).collect()
 }
 
-/// Keeps this process on one processor.
-pub(super) fn pin(cpu: usize) -> Outcome {
+/// Keeps this thread on one processor until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Pinned(CpuSet);
+
+impl Pinned {
+    pub(crate) fn to(cpu: usize) -> Result<Pinned, String> {
+        let before = sched_getaffinity(Pid::from_raw(0)).map_err(|e| e.desc().to_owned())?;
+        pin(cpu)?;
+        Ok(Pinned(before))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // What may run on several processors may run on one, too.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+/// Keeps this thread on one processor.
+///
+/// # Errors
+/// One sentence, if the system refuses.
+pub fn pin(cpu: usize) -> Result<(), String> {
     let mut set = CpuSet::new();
     let pinned = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-    pinned.map_err(|e| Failure::new(format!("stay on cpu {cpu}: {}", e.desc())))
+    pinned.map_err(|e| format!("stay on cpu {cpu}: {}", e.desc()))
 }

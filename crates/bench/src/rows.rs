@@ -1,0 +1,23 @@
+//! The rows of this project: the bare loops that are the floors, and ringlane's own.
+
+pub mod bare;
+pub mod call;
+pub mod record;
+pub mod spsc;
+
+use crate::row::Row;
+
+/// All of them.
+pub fn all() -> Vec<Row> {
+    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_two_rows_are_called_the_same() {
+        let rows = super::all();
+        let names: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows.len());
+    }
+}

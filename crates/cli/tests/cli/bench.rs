@@ -1,0 +1,69 @@
+//! `bench`: that every row works, and what is said of it. How fast they are is not for a test.
+
+use crate::program::{Done, Running, run, shared_names};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// Whether there are two processors; without, `bench` has to say so.
+fn measured(done: Done) -> Option<Done> {
+    if std::thread::available_parallelism().expect("this one").get() > 1 {
+        return Some(done.succeeded());
+    }
+    done.failed(&["two processors are needed"]);
+    None
+}
+
+#[test]
+fn every_row_works() {
+    let bench = Running::start(&["bench", "--json", "--messages", "20"]);
+    let names = format!("ringlane-bench-{}", bench.id());
+    let Some(done) = measured(bench.finish()) else { return };
+    let report = done.json();
+    assert!(report["machine"]["processors"].as_u64().expect("a number") > 1);
+    let rows = report["rows"].as_array().expect("rows");
+    let text = |row: &serde_json::Value, field: &str| row[field].as_str().expect("text").to_owned();
+    let of: BTreeSet<String> = rows.iter().map(|row| text(row, "by")).collect();
+    assert_eq!(of, BTreeSet::from(["bare".to_owned(), "ringlane".to_owned()]));
+    for row in rows {
+        let placed = row["placed"].as_array().expect("placements");
+        // Beside other tests the floor moves: then the run has been done, and is not counted.
+        assert_eq!(placed.is_empty(), row["discarded"].as_u64() == Some(3), "{row}");
+        for placed in placed {
+            let numbers = ["floor_ns", "median_ns"].map(|field| placed[field].as_f64());
+            assert!(numbers.iter().all(|number| number.is_some_and(|n| n > 0.0)), "{row}");
+            assert_eq!(placed["runs_ns"].as_array().map(Vec::len), Some(1), "{row}");
+            let trips = &placed["single_ns"];
+            assert_eq!(trips.is_null(), row["measure"] == "one way", "{row}");
+            if !trips.is_null() {
+                let points = ["min", "p50", "p99", "p99.9", "max"].map(|at| trips[at].as_u64());
+                assert!(points.iter().all(Option::is_some) && points.is_sorted(), "{row}");
+            }
+        }
+    }
+    assert!(shared_names(&names).is_empty());
+}
+
+#[test]
+fn some_rows_can_be_chosen() {
+    let Some(done) = measured(run(&["bench", "round trip 8 B", "--messages", "20"])) else {
+        return;
+    };
+    let text = done.text();
+    for part in ["spsc round trip 8 B", "both asleep", "the clock"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("frames"), "{text}");
+    run(&["bench", "no such row"]).failed(&["no such row", "round trip"]);
+    run(&["bench", "--messages", "few"]).failed(&["--messages"]);
+}
+
+#[test]
+fn one_processor_is_refused() {
+    if Command::new("taskset").arg("--version").output().is_err() {
+        eprintln!("SKIPPED one_processor_is_refused: there is no taskset");
+        return;
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", crate::program::EXE, "bench"]);
+    Running::start_command(&mut command).finish().failed(&["two processors are needed"]);
+}
