@@ -311,6 +311,19 @@ impl fmt::Display for PopError {
 
 impl std::error::Error for PopError {}
 
+/// A stream that cannot go on: no more comes through a pipe that is broken.
+impl From<PopError> for std::io::Error {
+    fn from(error: PopError) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error {
+            PopError::Empty => Io::TimedOut,
+            PopError::Closed | PopError::PeerDied => Io::BrokenPipe,
+            PopError::Corrupt => Io::InvalidData,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
 /// Why room for a record was not given.
 ///
 /// ```
@@ -378,6 +391,20 @@ impl fmt::Display for ReserveError {
 }
 
 impl std::error::Error for ReserveError {}
+
+/// As for [`PopError`].
+impl From<ReserveError> for std::io::Error {
+    fn from(error: ReserveError) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error {
+            ReserveError::Full => Io::TimedOut,
+            ReserveError::Closed | ReserveError::PeerDied => Io::BrokenPipe,
+            ReserveError::TooLarge { .. } => Io::InvalidInput,
+            ReserveError::Corrupt => Io::InvalidData,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
 
 /// Why there is no reply.
 ///

@@ -4,72 +4,25 @@
 //! with the name of a part to play in its environment.
 #![allow(unsafe_code, reason = "forks")]
 
+mod common;
+
+use common::{Second, part, until};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, fork};
 use ringlane::{
     CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, record, spsc,
 };
-use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
-
-const PART: &str = "RINGLANE_TEST_PART";
-const NAME: &str = "RINGLANE_TEST_NAME";
 
 fn name(test: &str) -> Name {
     Name::new(&format!("ringlane-test-{}-{test}", std::process::id())).unwrap()
 }
 
-/// Waits until something is so.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let watchdog = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < watchdog, "waited a minute for: {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// A second process, killed if the test ends before it does.
-struct Second(Child);
-
-impl Second {
-    fn start(part: &str, name: &Name) -> Second {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "second_process", "--nocapture"]);
-        Second(command.env(PART, part).env(NAME, name.as_str()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.0.id() as i32)
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    fn done(mut self) -> ExitStatus {
-        let mut status = None;
-        until("the second process ends", || {
-            status = self.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Where the second process comes in. As a test of its own it does nothing.
 #[test]
 fn second_process() {
-    let (Ok(part), Ok(name)) = (std::env::var(PART), std::env::var(NAME)) else { return };
-    let name = Name::new(&name).unwrap();
+    let Some((part, name)) = part() else { return };
     match part.as_str() {
         "echo asleep" => {
             let (mut consumer, mut producer) = echo_ends(&name, 0);

@@ -99,7 +99,7 @@ proptest! {
                     consumer = Some(queue.consumer().unwrap());
                 }
             }
-            prop_assert_eq!(consumer.as_ref().unwrap().available(), model.len());
+            prop_assert_eq!(consumer.as_ref().unwrap().depth(), model.len());
             prop_assert_eq!(producer.as_ref().unwrap().vacant(), capacity - model.len());
         }
     }
@@ -235,7 +235,7 @@ fn a_successor_finds_its_place_however_often_the_ring_has_gone_round() {
                 }
                 drop(producer);
                 let mut producer = queue.producer().unwrap();
-                assert_eq!(consumer.available() as u64, left);
+                assert_eq!(consumer.depth() as u64, left);
                 if left < capacity {
                     producer.try_push(pushed).unwrap();
                     assert!((pushed - left..=pushed).all(|n| consumer.try_pop() == Ok(n)));

@@ -5,6 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ringlane::{Name, SharedMemory, call, record, spsc};
+use std::io::{BufRead, Read};
 use std::time::Duration;
 
 #[derive(Arbitrary, Debug)]
@@ -14,6 +15,10 @@ enum Step {
     Pop,
     Commit { reserve: u16, commit: u16 },
     Peek,
+    Batch { lens: [u8; 3], commit: bool },
+    ReadMany { max: u8, count: u8 },
+    Part(u16),
+    Stream(u8),
     NewProducer,
     NewConsumer,
     Wait,
@@ -23,8 +28,16 @@ enum Step {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Any(u64),
-    Near { shift: u8, less: i8 },
-    Header { len: u16, flags: u8 },
+    Near {
+        shift: u8,
+        less: i8,
+    },
+    /// With the tag of the position that is so many words from the beginning.
+    Header {
+        len: u16,
+        flags: u8,
+        at: u16,
+    },
 }
 
 impl Value {
@@ -34,7 +47,10 @@ impl Value {
             Value::Near { shift, less } => {
                 1_u64.rotate_left(u32::from(shift)).wrapping_add_signed(i64::from(less))
             }
-            Value::Header { len, flags } => u64::from(len) << 8 | u64::from(flags),
+            Value::Header { len, flags, at } => {
+                let tag = (u64::from(at) * 8).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48 << 48;
+                tag | u64::from(len) << 8 | u64::from(flags)
+            }
         }
     }
 }
@@ -79,7 +95,7 @@ fuzz_target!(|input: Input| {
                     consumer.as_mut().map(|c| c.pop_timeout(soon));
                     producer.as_mut().map(|p| (p.flush(Some(soon)), p.vacant(), p.peer()));
                 }
-                Step::Commit { .. } => {}
+                _ => {}
             }
         }
         return;
@@ -115,6 +131,42 @@ fuzz_target!(|input: Input| {
                 if let Some(Ok(record)) = consumer.as_mut().map(|c| c.try_read()) {
                     assert!(record.to_vec().len() <= queue.max_len());
                 }
+            }
+            Step::Batch { lens, commit } => {
+                if let Some(producer) = &mut producer {
+                    let mut batch = producer.batch();
+                    for len in lens {
+                        let _ = batch.try_push(&vec![3; usize::from(*len)]);
+                    }
+                    if *commit {
+                        batch.commit();
+                    }
+                }
+            }
+            Step::ReadMany { max, count } => {
+                if let Some(Ok(records)) = consumer.as_mut().map(|c| c.try_read_many((*max).into()))
+                {
+                    let all: usize = records.iter().map(|record| record.to_vec().len()).sum();
+                    assert!(all <= queue.capacity());
+                    let count = usize::from(*count).min(records.len());
+                    records.release_first(count);
+                }
+            }
+            Step::Part(len) => {
+                if let Some(Ok(record)) = consumer.as_mut().map(|c| c.try_read()) {
+                    let len = usize::from(*len).min(record.len());
+                    record.release_bytes(len);
+                }
+            }
+            Step::Stream(len) => {
+                if let Some(mut stream) = consumer.take().map(|c| c.into_stream()) {
+                    stream.set_timeout(Some(soon));
+                    let _ = stream.read(&mut vec![0; usize::from(*len)]);
+                    let there = stream.fill_buf().map_or(0, |bytes| bytes.len());
+                    stream.consume(there.min(usize::from(*len)));
+                    consumer = Some(stream.into_inner());
+                }
+                consumer.as_ref().map(|c| c.try_peek((*len).into()).map(|record| record.to_vec()));
             }
             Step::NewProducer => {
                 drop(producer.take());

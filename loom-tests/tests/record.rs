@@ -35,8 +35,10 @@ fn a_record_is_whole_when_it_is_seen() {
 fn the_next_header_is_cleared_before_this_one_is_seen() {
     model(|| {
         let (mut producer, mut consumer) = ends(0);
-        // Five words that all look like the header of a committed record of one byte.
-        let forged: Vec<u8> = [0x0101_u64; 5].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        // Five words that all look like the header of a committed record of one byte at position 192.
+        let tag = 192_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48 << 48;
+        let forged: Vec<u8> =
+            [tag | 0x0101; 5].iter().flat_map(|word| word.to_ne_bytes()).collect();
         for _ in 0..2 {
             producer.try_push(&forged).unwrap();
             assert_eq!(consumer.try_pop().unwrap(), forged);
@@ -55,6 +57,89 @@ fn the_next_header_is_cleared_before_this_one_is_seen() {
             }
         }
         assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    });
+}
+
+fn both(consumer: &mut Consumer, wanted: [&[u8]; 2]) -> bool {
+    match consumer.try_read_many(3) {
+        Ok(records) => {
+            let got: Vec<_> = records.iter().map(|record| record.to_vec()).collect();
+            assert_eq!(got, wanted);
+            records.release();
+            true
+        }
+        Err(error) => {
+            assert_eq!(error, PopError::Empty);
+            false
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_there_as_a_whole() {
+    // From the front, and with padding first.
+    for start in [0, 112] {
+        model(move || {
+            let (mut producer, mut consumer) = ends(start);
+            let thread = thread::spawn(move || {
+                let mut batch = producer.batch();
+                batch.try_push(&[5; 16]).unwrap();
+                batch.try_push(&[6; 2]).unwrap();
+                batch.commit();
+                producer
+            });
+            let seen = both(&mut consumer, [&[5; 16], &[6; 2]]);
+            let _producer = thread.join().unwrap();
+            assert!(seen || both(&mut consumer, [&[5; 16], &[6; 2]]));
+            assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        });
+    }
+}
+
+/// The second record of a batch that was given up has a header, and must not pass for committed.
+#[test]
+fn what_is_left_of_a_batch_means_nothing() {
+    model(|| {
+        let (mut producer, mut consumer) = ends(0);
+        let thread = thread::spawn(move || {
+            let mut batch = producer.batch();
+            batch.try_push(&[1; 8]).unwrap();
+            batch.try_push(&[2; 8]).unwrap();
+            drop(batch);
+            producer.try_push(&[3; 8]).unwrap();
+            producer
+        });
+        let first = consumer.try_pop();
+        let second = consumer.try_pop();
+        let _producer = thread.join().unwrap();
+        match first {
+            Ok(record) => assert_eq!((record, second), (vec![3; 8], Err(PopError::Empty))),
+            Err(error) => assert_eq!(error, PopError::Empty),
+        }
+    });
+}
+
+/// As long as some of a record is not released, the producer has none of its room, and a successor of the
+/// consumer finds the rest.
+#[test]
+fn a_record_that_is_released_in_part_is_not_written_over() {
+    model(|| {
+        let queue = Queue::options().capacity(128).mirrored(false).private().unwrap();
+        let mut producer = queue.producer().unwrap();
+        producer.try_push(&[1; 48]).unwrap();
+        producer.try_push(&[2; 48]).unwrap();
+        let thread = thread::spawn(move || {
+            // It goes to the front, over the first, as soon as all of that is released.
+            let _ = producer.try_push(&[3; 40]);
+            producer
+        });
+        let mut consumer = queue.consumer().unwrap();
+        consumer.try_read().unwrap().release_bytes(40);
+        drop(consumer);
+        let mut consumer = queue.consumer().unwrap();
+        assert_eq!(consumer.try_pop().unwrap(), [1; 8]);
+        assert_eq!(consumer.try_pop().unwrap(), [2; 48]);
+        thread.join().unwrap();
     });
 }
 

@@ -127,6 +127,7 @@ const LAYOUT: u64 = {
         size_of::<Part>(),
         Part::POSITION_OFFSETS[0],
         Part::POSITION_OFFSETS[1],
+        Part::POSITION_OFFSETS[2],
         Part::GATE_OFFSETS[0],
         Part::GATE_OFFSETS[1],
         Part::GATE_OFFSETS[2],
@@ -223,6 +224,11 @@ impl Header {
         if self.mirrored == 1 { Wrap::Mirror } else { Wrap::Never }
     }
 
+    /// Whether the values lie side by side, without sequence words.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.kind == Kind::Spsc as u32 && self.stride == self.value_size
+    }
+
     /// The type name, with nothing in it that could upset a terminal.
     pub(crate) fn type_name(&self) -> String {
         let end = self.type_name.iter().position(|b| *b == 0).unwrap_or(self.type_name.len());
@@ -290,7 +296,9 @@ impl Header {
             && match kind {
                 Kind::Spsc => {
                     spec.capacity.is_power_of_two()
-                        && spec.stride == super::data::stride_of(spec.value_size)
+                        && spec.stride > 0
+                        && (spec.stride == super::slots::stride_of(spec.value_size)
+                            || spec.stride == spec.value_size)
                         && spec.wrap == Wrap::Never
                         && spec.reply == (0, 0)
                 }
@@ -314,7 +322,7 @@ impl Header {
         if again == *self { Ok(()) } else { Err(fault()) }
     }
 
-    /// Checks that the ring is the one that `spec` expects. Capacity and alignment are the creator's.
+    /// Checks that the ring is the one that `spec` expects. Capacity and stride are the creator's.
     pub(crate) fn expect(&self, spec: &Spec) -> Result<()> {
         let Some(kind) = Kind::of(self.kind).filter(|kind| *kind == spec.kind) else {
             let text = format!(

@@ -19,13 +19,15 @@ mod part;
 mod peek;
 mod role;
 mod segment;
+mod slots;
 
 pub(crate) use cell::{Exchange, bytes_of};
-pub(crate) use data::{Bytes, Slot, Slots, is_alignment};
+pub(crate) use data::{Bytes, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]
 pub(crate) use peek::{Abandoned, PartImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Parts, Segment, page};
+pub(crate) use segment::{Create, Parts, Segment, data_unit};
+pub(crate) use slots::{Cells, Slots};

@@ -45,6 +45,9 @@ pub(crate) struct Position {
     pub(crate) at: AtomicU64,
     /// Records so far. For people: a death between two stores leaves it one behind.
     pub(crate) count: AtomicU64,
+    /// The position of the first byte of a record that is not released yet, if the consumer released some
+    /// of it; then it is further than `at`. If it is not, it says nothing.
+    pub(crate) within: AtomicU64,
 }
 
 /// Values of [`Gate::state`].
@@ -79,8 +82,8 @@ pub(crate) struct Gate {
 
 impl Part {
     /// Offsets within [`Position`] that go into the layout's fingerprint.
-    pub(super) const POSITION_OFFSETS: [usize; 2] =
-        [offset_of!(Position, at), offset_of!(Position, count)];
+    pub(super) const POSITION_OFFSETS: [usize; 3] =
+        [offset_of!(Position, at), offset_of!(Position, count), offset_of!(Position, within)];
     /// Offsets within [`Gate`] that go into the layout's fingerprint.
     pub(super) const GATE_OFFSETS: [usize; 6] = [
         offset_of!(Gate, sleep),
@@ -94,7 +97,11 @@ impl Part {
     /// A part that nobody has held, at position `start`.
     pub(super) fn new(start: u64) -> Part {
         Part {
-            position: Line(Position { at: AtomicU64::new(start), count: AtomicU64::new(0) }),
+            position: Line(Position {
+                at: AtomicU64::new(start),
+                count: AtomicU64::new(0),
+                within: AtomicU64::new(start),
+            }),
             gate: Line(Gate {
                 sleep: AtomicU32::new(0),
                 epoch: AtomicU32::new(0),

@@ -5,6 +5,8 @@ use super::header::{Header, Kind, Spec};
 use super::part::{Part, Side};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain;
+#[cfg(not(loom))]
+use crate::shm::Granted;
 use crate::shm::{Lifetime, Name, OpenOptions, SharedMemory};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys;
@@ -18,13 +20,16 @@ pub(crate) struct Create {
     pub(crate) lifetime: Lifetime,
     /// Whether one that is opened may be another user's.
     pub(crate) foreign: bool,
+    /// Whether to ask for huge pages.
+    pub(crate) huge: bool,
     /// The first position. Anything but 0 is for tests of what happens near a limit.
     pub(crate) start: u64,
 }
 
 impl Default for Create {
     fn default() -> Self {
-        Create { mode: 0o600, lifetime: Lifetime::CreatorOwned, foreign: false, start: 0 }
+        let lifetime = Lifetime::CreatorOwned;
+        Create { mode: 0o600, lifetime, foreign: false, huge: false, start: 0 }
     }
 }
 
@@ -48,12 +53,22 @@ struct Words {
     consumer: NonNull<Part>,
     data: NonNull<AtomicU64>,
     #[cfg(not(loom))]
-    _mapping: crate::shm::Mapping,
+    mapping: crate::shm::Mapping,
     #[cfg(loom)]
     _heap: (Box<[Part; 2]>, Box<[AtomicU64]>),
     /// One for each word of the data.
     #[cfg(loom)]
     watches: Box<[crate::sync::Watch]>,
+}
+
+/// The unit of a new ring's bytes: a page, of the huge ones if they are asked for and there are any.
+pub(crate) fn data_unit(how: &Create) -> usize {
+    #[cfg(not(loom))]
+    if let Some(unit) = sys::huge_page_size().filter(|_| how.huge) {
+        return unit;
+    }
+    let _ = how;
+    page()
 }
 
 /// The unit of a new segment's parts, in bytes. A model has no pages, and every word of it costs time.
@@ -73,7 +88,7 @@ impl Segment {
                 .prepare()?,
             None => SharedMemory::anonymous(header.total)?,
         };
-        let words = Words::new(&memory, &header, how.start)?;
+        let words = Words::new(&memory, &header, how)?;
         words.begin(spec.kind, &header, how.start);
         let mut segment = Segment { memory, words, header };
         if let Some(name) = name {
@@ -87,14 +102,14 @@ impl Segment {
     pub(crate) fn open(spec: &Spec, how: &Create, name: &Name) -> Result<Arc<Segment>> {
         let mut options = OpenOptions::read_write();
         let memory = options.mode(how.mode).allow_foreign(how.foreign).open(name)?;
-        Segment::attach(spec, memory)
+        Segment::attach(spec, how, memory)
     }
 
     /// The segment in an object that is open already, which may be larger.
-    pub(crate) fn attach(spec: &Spec, memory: SharedMemory) -> Result<Arc<Segment>> {
+    pub(crate) fn attach(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
         let header = Segment::read_header(memory.handle())?;
         header.expect(spec)?;
-        let words = Words::attach(&memory, &header)?;
+        let words = Words::attach(&memory, &header, how)?;
         Ok(Arc::new(Segment { memory, words, header }))
     }
 
@@ -127,7 +142,7 @@ impl Segment {
         }
         // Others size their objects without taking the memory, and then the first touch can be fatal.
         sys::reserve(memory.handle(), header.total)?;
-        let words = Words::renew(&memory, &header, how.start)?;
+        let words = Words::renew(&memory, &header, how)?;
         words.begin(spec.kind, &header, how.start);
         Ok(Arc::new(Segment { memory, words, header }))
     }
@@ -169,6 +184,12 @@ impl Segment {
         unsafe { part.as_ref() }
     }
 
+    /// What the kernel gave of what was asked for.
+    #[cfg(not(loom))]
+    pub(crate) fn granted(&self) -> Granted {
+        self.words.mapping.granted()
+    }
+
     #[cfg(loom)]
     pub(super) fn watch(&self, word: usize) -> &crate::sync::Watch {
         &self.words.watches[word]
@@ -192,8 +213,12 @@ impl Words {
 
     /// Leaves each slot as the lap before `start` would have, so that no slot looks published.
     fn pretend_lap_before(&self, header: &Header, start: u64) {
+        if header.is_dense() {
+            return;
+        }
         for position in (0..header.capacity).map(|n| start.wrapping_add(n)) {
-            let word = (position & (header.capacity - 1)) * header.stride / 8;
+            let word =
+                (position & (header.capacity - 1)) * header.stride / 8 + header.stride / 8 - 1;
             // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
             let sequence = unsafe { plain::word_at(self.data, word as usize) };
             let before = position.wrapping_add(1).wrapping_sub(header.capacity);
@@ -243,9 +268,9 @@ impl Parts {
 #[cfg(not(loom))]
 impl Words {
     /// Maps a checked segment.
-    fn attach(memory: &SharedMemory, header: &Header) -> Result<Words> {
+    fn attach(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         let (control, data) = (header.data_at as usize, header.data_len as usize);
-        let mapping = memory.map_ring(control, data, header.wrap())?;
+        let mapping = memory.map_ring(control, data, header.wrap(), how.huge)?;
         let at = |offset: usize| {
             assert!(offset + size_of::<Part>() <= mapping.len(), "the header was checked");
             // SAFETY: within the mapping, just checked.
@@ -255,29 +280,29 @@ impl Words {
             producer: at(super::header::PRODUCER_AT).cast(),
             consumer: at(header.consumer_at as usize).cast(),
             data: at(control).cast(),
-            _mapping: mapping,
+            mapping,
         })
     }
 
     /// Maps and fills an object that may hold anything.
-    fn renew(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
+    fn renew(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         const ZEROES: [u8; 4096] = [0; 4096];
-        let words = Words::attach(memory, header)?;
+        let words = Words::attach(memory, header, how)?;
         // Both are multiples of a page. The header goes first, so that nothing passes for a ring.
         for at in (0..header.total as usize).step_by(ZEROES.len()) {
-            words._mapping.write_at(at, &ZEROES)?;
+            words.mapping.write_at(at, &ZEROES)?;
         }
-        words.fill(header, start)
+        words.fill(header, how.start)
     }
 
     /// Maps and fills a new object, which is all zeroes.
-    fn new(memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
-        Words::attach(memory, header)?.fill(header, start)
+    fn new(memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
+        Words::attach(memory, header, how)?.fill(header, how.start)
     }
 
     fn fill(self, header: &Header, start: u64) -> Result<Words> {
         let words = self;
-        words._mapping.write_at(0, bytemuck::bytes_of(header))?;
+        words.mapping.write_at(0, bytemuck::bytes_of(header))?;
         for part in [words.producer, words.consumer] {
             // SAFETY: it points to room for a `Part`, aligned to a line, that nobody else has yet.
             unsafe { part.write(Part::new(start)) };
@@ -288,12 +313,12 @@ impl Words {
 
 #[cfg(loom)]
 impl Words {
-    fn attach(_memory: &SharedMemory, _header: &Header) -> Result<Words> {
+    fn attach(_memory: &SharedMemory, _header: &Header, _how: &Create) -> Result<Words> {
         Err(Error::new(ErrorKind::Unsupported, "a model opens no segment by name"))
     }
 
-    fn new(_memory: &SharedMemory, header: &Header, start: u64) -> Result<Words> {
-        let parts = Box::new([Part::new(start), Part::new(start)]);
+    fn new(_memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
+        let parts = Box::new([Part::new(how.start), Part::new(how.start)]);
         let data: Box<[AtomicU64]> = (0..header.data_len / 8).map(|_| AtomicU64::new(0)).collect();
         Ok(Words {
             producer: NonNull::from(&parts[0]),

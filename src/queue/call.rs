@@ -216,7 +216,7 @@ impl<Req: Plain, Rep: Plain> Options<Req, Rep> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn attach(&self, memory: SharedMemory) -> Result<Cell<Req, Rep>> {
-        let attached = Segment::attach(&self.spec(), memory).map(Cell::of);
+        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Cell::of);
         attached.map_err(|e| e.on("attach to a call cell"))
     }
 }
@@ -401,7 +401,8 @@ impl<Req: Plain, Rep: Plain> Half<Req, Rep> {
             Limit::Within(timeout) => Some(timeout),
             Limit::Never => None,
         };
-        block(self, |half| &mut half.end, timeout, Half::look).unwrap_or_else(|blocked| {
+        let moved = |half: &Self| half.turn.has_moved(half.place.turn());
+        block(self, |half| &mut half.end, timeout, moved, Half::look).unwrap_or_else(|blocked| {
             Err(match blocked {
                 Blocked::TimedOut => Missed::Pending,
                 Blocked::PeerDied => Missed::Died,

@@ -142,29 +142,39 @@ impl Drop for End {
     }
 }
 
-/// Waits until `attempt` gives something. `end` finds the end within `owner`, which `attempt` needs whole.
+/// Waits until `attempt` gives something. `end` finds the end within `owner`, which `attempt` needs whole;
+/// `poll` says cheaply whether it is worth an attempt.
 ///
 /// A peer's death ends the wait, after one more attempt: what it committed before comes first.
 pub(super) fn block<S, R>(
     owner: &mut S,
     end: impl Fn(&mut S) -> &mut End,
     timeout: Option<Duration>,
+    poll: impl Fn(&S) -> bool,
     attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
-    block_while(owner, end, timeout, |peer| peer != Peer::Died, attempt)
+    block_while(owner, end, timeout, |peer| peer != Peer::Died, poll, attempt)
 }
 
 /// The same, for as long as the peer's state is one that `may_wait` allows.
+#[inline(always)]
 fn block_while<S, R>(
     owner: &mut S,
     end: impl Fn(&mut S) -> &mut End,
     timeout: Option<Duration>,
     may_wait: impl Fn(Peer) -> bool,
+    poll: impl Fn(&S) -> bool,
     mut attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
     let mut waiter = Waiter::new(end(owner).wait, timeout);
     loop {
-        while waiter.spin() {
+        while let Some(polls) = waiter.burst() {
+            // Nothing but the poll: whatever else is done here is done before each value.
+            for _ in 0..polls {
+                if poll(owner) {
+                    break;
+                }
+            }
             if let Some(result) = attempt(owner) {
                 return Ok(result);
             }
@@ -216,7 +226,7 @@ pub(super) fn flush<S>(
     if let Some(done) = flushed(owner) {
         return done;
     }
-    block(owner, end, timeout, flushed).unwrap_or_else(|blocked| match blocked {
+    block(owner, end, timeout, |_| true, flushed).unwrap_or_else(|blocked| match blocked {
         Blocked::TimedOut => Err(PushError::Full(())),
         Blocked::PeerDied => Err(PushError::PeerDied(())),
     })
@@ -229,5 +239,5 @@ pub(super) fn wait_peer<S>(
     timeout: Option<Duration>,
 ) -> bool {
     let came = |owner: &mut S| (end(owner).peer() == Peer::Alive).then_some(());
-    came(owner).is_some() || block_while(owner, &end, timeout, |_| true, came).is_ok()
+    came(owner).is_some() || block_while(owner, &end, timeout, |_| true, |_| true, came).is_ok()
 }

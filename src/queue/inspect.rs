@@ -208,20 +208,19 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
 /// How many values are in a ring, twice: they are what its capacity counts.
 fn values(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
     let (capacity, stride) = (peek.header().capacity, peek.header().stride);
+    let dense = peek.header().is_dense();
     // A slot that cannot be read any more has not been published.
-    let sequence = |at: u64| peek.word((at & (capacity - 1)) * stride).unwrap_or(at);
-    let depth = ring::spsc::depth(producer.at, consumer.at, capacity, sequence);
+    let sequence = |at: u64| peek.word((at & (capacity - 1)) * stride + (stride - 8)).unwrap_or(at);
+    let depth =
+        ring::spsc::depth(producer.at, consumer.at, capacity, |at| (!dense).then(|| sequence(at)));
+    let depth = depth.unwrap_or(0);
     (depth, depth)
 }
 
 /// How many records are in a ring, and how many bytes they take up.
 fn records(peek: &Peek, producer: &PartImage, consumer: &PartImage) -> (u64, u64) {
     let header = peek.header();
-    let shape = Shape {
-        capacity: header.capacity as usize,
-        align: header.stride as usize,
-        wrap: header.wrap(),
-    };
+    let shape = Shape::new(header.capacity as usize, header.stride as usize, header.wrap());
     let word = |offset: usize| peek.word(offset as u64).map_err(|_| ring::Corrupt);
     let from = ring::further(producer.at, consumer.at);
     let counted = match from == consumer.at {

@@ -21,19 +21,34 @@
 //! # Ok::<(), ringlane::Error>(())
 //! ```
 
+mod batch;
 mod consumer;
 mod producer;
+mod stream;
+mod view;
 
+pub use batch::Batch;
 pub use consumer::{Consumer, Record};
 pub use producer::{Producer, Reserve};
+pub use stream::{StreamReader, StreamWriter};
+pub use view::{Records, View};
 
 use super::end::End;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec, tag_of};
 use crate::ring::record::{Reader, Shape, Writer};
+#[cfg(not(loom))]
+use crate::shm::Granted;
 use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
 use std::fmt;
 use std::sync::Arc;
+
+/// Takes numbers, not references: what a panic on the fast path refers to would be kept in memory there.
+#[cold]
+#[inline(never)]
+fn outside(len: usize, offset: usize, of: usize) -> ! {
+    panic!("{len} bytes at {offset} of a record of {of}");
+}
 
 /// How a queue is created, and what is expected of one that is opened.
 ///
@@ -168,6 +183,21 @@ impl Options {
         self
     }
 
+    /// Whether to ask for huge pages, on either side: they make frames of megabytes cheaper to touch for the first
+    /// time and easier to find again. A new ring's size is then rounded up to whole huge pages.
+    /// [`Queue::granted`] says how much came of it; none of it is no error. Default: no.
+    ///
+    /// ```
+    /// let mut options = ringlane::record::Queue::options();
+    /// let queue = options.holding(2, 1 << 20).huge_pages(true).private()?;
+    /// println!("{} bytes of huge pages", queue.granted().huge_page_bytes);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn huge_pages(&mut self, yes: bool) -> &mut Self {
+        self.how.huge = yes;
+        self
+    }
+
     /// The first position, for tests of what happens near the limits of a number: a multiple of the
     /// alignment.
     #[doc(hidden)]
@@ -188,8 +218,7 @@ impl Options {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn max_len(&self) -> Result<usize> {
-        let capacity = self.bytes()?.next_multiple_of(crate::layout::page());
-        Ok(Shape { capacity, align: self.align, wrap: self.wrap }.max_len())
+        Ok(Shape::new(self.bytes()?, self.align, self.wrap).max_len())
     }
 
     /// The capacity asked for, in bytes, if there can be such a ring.
@@ -207,7 +236,7 @@ impl Options {
         };
         match wanted.filter(|bytes| *bytes <= isize::MAX as usize / 4) {
             Some(0) => invalid("a ring of 0 bytes".into()),
-            Some(bytes) => Ok(bytes),
+            Some(bytes) => Ok(bytes.next_multiple_of(crate::layout::data_unit(&self.how))),
             None => invalid(format!("{text} are more than any memory")),
         }
     }
@@ -324,7 +353,7 @@ impl Options {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn attach(&self, memory: SharedMemory) -> Result<Queue> {
-        let attached = Segment::attach(&self.spec(0), memory);
+        let attached = Segment::attach(&self.spec(0), &self.how, memory);
         let attached = attached.map(|segment| Queue { segment });
         attached.map_err(|e| e.on("attach to a ring"))
     }
@@ -413,6 +442,19 @@ impl Queue {
         Self::options().capacity(capacity).private()
     }
 
+    /// What the kernel gave of what can be asked of it, counted when this handle was made. All pages are taken in
+    /// before the first use where the kernel can. A mirrored ring's data is mapped twice, and counts twice.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(1 << 16)?;
+    /// assert!(queue.granted().dont_fork);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    pub fn granted(&self) -> Granted {
+        self.segment.granted()
+    }
+
     /// The size of the ring in bytes, headers included.
     ///
     /// ```
@@ -440,7 +482,7 @@ impl Queue {
     }
 
     fn shape(&self, bytes: &Bytes) -> Shape {
-        Shape::new(bytes, self.segment.header().stride as usize)
+        Shape::of(bytes, self.segment.header().stride as usize)
     }
 
     /// Takes the producing end. If its last holder died, this one goes on where it stopped.
@@ -477,8 +519,8 @@ impl Queue {
     pub fn consumer(&self) -> Result<Consumer> {
         let end = End::acquire(&self.segment, Side::Consumer)?;
         let bytes = Bytes::of(&self.segment);
-        let ring = Reader::resume(self.shape(&bytes), end.own());
+        let ring = Reader::resume(self.shape(&bytes), end.own(), &bytes);
         let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Consumer { end, ring, bytes })
+        Ok(Consumer { end, ring, bytes, ahead: Vec::new() })
     }
 }

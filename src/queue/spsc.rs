@@ -15,18 +15,44 @@
 //! # Ok::<(), ringlane::Error>(())
 //! ```
 
-use super::end::{Blocked, End, block};
-use crate::error::{Error, ErrorKind, PopError, PushError, Result};
-use crate::layout::{Create, Kind, Peer, Segment, Side, Slots, Spec, tag_of};
+mod consumer;
+mod producer;
+
+pub use consumer::{Consumer, Span};
+pub use producer::{Producer, Reserve};
+
+use super::end::End;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Create, Kind, Segment, Side, Slots, Spec, tag_of};
 use crate::plain::Plain;
-use crate::ring::Claim;
 use crate::ring::spsc::{Reader, Writer};
 use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
-use crate::wait::Wait;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+
+/// What the data of every ring is aligned to at least.
+const PAGE: usize = 4096;
+
+/// How the values lie in a new ring.
+///
+/// ```
+/// use ringlane::spsc::{Layout, Queue};
+///
+/// // Audio, handed over in blocks of 128 samples.
+/// let queue = Queue::<f32>::options().capacity(4096).layout(Layout::Dense).private()?;
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Each in a slot of its own, with a word that publishes it: a value and the news of it travel in one
+    /// cache line. For values that go one at a time.
+    #[default]
+    Slots,
+    /// Side by side, as in an array. Half the memory for values of 8 bytes, and the most that goes
+    /// through in spans; the news of a value travels in a line of its own.
+    Dense,
+}
 
 /// How a queue is created, and what is expected of one that is opened.
 ///
@@ -43,6 +69,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Options<T> {
     capacity: usize,
+    layout: Layout,
     tag: u64,
     how: Create,
     _values: PhantomData<fn() -> T>,
@@ -50,7 +77,13 @@ pub struct Options<T> {
 
 impl<T: Plain> Options<T> {
     fn new() -> Self {
-        Options { capacity: 1024, tag: 0, how: Create::default(), _values: PhantomData }
+        Options {
+            capacity: 1024,
+            layout: Layout::default(),
+            tag: 0,
+            how: Create::default(),
+            _values: PhantomData,
+        }
     }
 
     /// How many values fit: a power of two. Default: 1024.
@@ -62,6 +95,18 @@ impl<T: Plain> Options<T> {
     /// ```
     pub fn capacity(&mut self, values: usize) -> &mut Self {
         self.capacity = values;
+        self
+    }
+
+    /// How the values lie in a new queue. One that is opened is as its creator made it. Default:
+    /// [`Layout::Slots`].
+    ///
+    /// ```
+    /// use ringlane::spsc::{Layout, Queue};
+    /// let options = Queue::<f32>::options().layout(Layout::Dense).clone();
+    /// ```
+    pub fn layout(&mut self, layout: Layout) -> &mut Self {
+        self.layout = layout;
         self
     }
 
@@ -119,7 +164,10 @@ impl<T: Plain> Options<T> {
         Spec {
             kind: Kind::Spsc,
             capacity: self.capacity,
-            stride: Slots::<T>::STRIDE,
+            stride: match self.layout {
+                Layout::Slots => Slots::<T>::STRIDE,
+                Layout::Dense => size_of::<T>(),
+            },
             value_size: size_of::<T>(),
             value_align: align_of::<T>(),
             reply: (0, 0),
@@ -133,6 +181,13 @@ impl<T: Plain> Options<T> {
     fn new_spec(&self) -> Result<Spec> {
         if !self.capacity.is_power_of_two() {
             let text = format!("capacity {} is not a power of two", self.capacity);
+            return Err(Error::new(ErrorKind::InvalidSize, text));
+        }
+        if self.layout == Layout::Dense && (size_of::<T>() == 0 || align_of::<T>() > PAGE) {
+            let name = std::any::type_name::<T>();
+            let text = format!(
+                "values of type {name} cannot lie side by side: they have no size, or are aligned to more than {PAGE} bytes"
+            );
             return Err(Error::new(ErrorKind::InvalidSize, text));
         }
         Ok(self.spec())
@@ -232,7 +287,7 @@ impl<T: Plain> Options<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn attach(&self, memory: SharedMemory) -> Result<Queue<T>> {
-        let attached = Segment::attach(&self.spec(), memory).map(Queue::of);
+        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Queue::of);
         attached.map_err(|e| e.on("attach to a ring"))
     }
 }
@@ -350,7 +405,7 @@ impl<T: Plain> Queue<T> {
     pub fn producer(&self) -> Result<Producer<T>> {
         let end = End::acquire(&self.segment, Side::Producer)?;
         let slots = Slots::of(&self.segment);
-        let ring = Writer::resume(end.own(), end.peer_position(), &slots);
+        let ring = Writer::resume(end.own(), end.peer_position(), slots.cells());
         let ring = ring.map_err(|_| end.corrupt())?;
         Ok(Producer { end, ring, slots })
     }
@@ -368,375 +423,8 @@ impl<T: Plain> Queue<T> {
     pub fn consumer(&self) -> Result<Consumer<T>> {
         let end = End::acquire(&self.segment, Side::Consumer)?;
         let slots = Slots::of(&self.segment);
-        let ring = Reader::resume(end.own(), end.peer_position(), &slots);
+        let ring = Reader::resume(end.own(), end.peer_position(), slots.cells());
         let ring = ring.map_err(|_| end.corrupt())?;
         Ok(Consumer { end, ring, slots })
     }
-}
-
-/// The producing end of a [`Queue`]. Dropping it closes it: the consumer takes what is left, and is then
-/// told.
-///
-/// ```
-/// use ringlane::{PopError, spsc::Queue};
-/// let queue = Queue::<u64>::private(8)?;
-/// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
-/// producer.push(1).unwrap();
-/// drop(producer);
-/// assert_eq!(consumer.pop(), Ok(1));
-/// assert_eq!(consumer.pop(), Err(PopError::Closed));
-/// # Ok::<(), ringlane::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Producer<T> {
-    end: End,
-    ring: Writer,
-    slots: Slots<T>,
-}
-
-impl<T: Plain> Producer<T> {
-    /// Puts a value in if there is room now. Never waits.
-    ///
-    /// # Errors
-    /// [`PushError::Full`], [`PushError::Closed`], [`PushError::Corrupt`]; the value comes back.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(2)?;
-    /// let mut producer = queue.producer()?;
-    /// assert!(producer.try_push(1).is_ok());
-    /// assert!(producer.try_push(2).is_ok());
-    /// assert!(producer.try_push(3).unwrap_err().is_full());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[inline]
-    pub fn try_push(&mut self, value: T) -> std::result::Result<(), PushError<T>> {
-        self.put(&value).map_err(|refused| refused.of(value))
-    }
-
-    /// The value stays with the caller, so that it is copied once: into the slot.
-    #[inline(always)]
-    fn put(&mut self, value: &T) -> std::result::Result<(), PushError<()>> {
-        if self.end.peer_closed() {
-            return Err(PushError::Closed(()));
-        }
-        let position = match self.ring.claim(self.end.peer_position()) {
-            Ok(position) => position,
-            Err(Claim::Full) => return Err(PushError::Full(())),
-            Err(Claim::Corrupt) => return Err(PushError::Corrupt(())),
-        };
-        let slot = self.slots.slot(position);
-        slot.store(value);
-        self.ring.publish(self.end.own(), &slot);
-        self.end.notify();
-        Ok(())
-    }
-
-    /// Puts a value in, waiting for room as long as it takes.
-    ///
-    /// # Errors
-    /// [`PushError::Closed`], [`PushError::PeerDied`], [`PushError::Corrupt`]; the value comes back.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(2)?;
-    /// queue.producer()?.push(1).unwrap();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[inline]
-    pub fn push(&mut self, value: T) -> std::result::Result<(), PushError<T>> {
-        match self.put(&value) {
-            Ok(()) => Ok(()),
-            Err(PushError::Full(())) => self.push_wait(value, None),
-            Err(refused) => Err(refused.of(value)),
-        }
-    }
-
-    /// Puts a value in, waiting for room at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push), and [`PushError::Full`] when the time ran out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(1)?;
-    /// let mut producer = queue.producer()?;
-    /// producer.push(1).unwrap();
-    /// assert!(producer.push_timeout(2, Duration::from_millis(1)).unwrap_err().is_full());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn push_timeout(
-        &mut self,
-        value: T,
-        timeout: Duration,
-    ) -> std::result::Result<(), PushError<T>> {
-        match self.put(&value) {
-            Err(PushError::Full(())) => self.push_wait(value, Some(timeout)),
-            done => done.map_err(|refused| refused.of(value)),
-        }
-    }
-
-    #[cold]
-    fn push_wait(
-        &mut self,
-        value: T,
-        timeout: Option<Duration>,
-    ) -> std::result::Result<(), PushError<T>> {
-        let pushed = block(
-            self,
-            |p| &mut p.end,
-            timeout,
-            |p| match p.try_push(value) {
-                Err(PushError::Full(_)) => None,
-                done => Some(done),
-            },
-        );
-        pushed.unwrap_or_else(|blocked| match blocked {
-            Blocked::TimedOut => Err(PushError::Full(value)),
-            Blocked::PeerDied => Err(PushError::PeerDied(value)),
-        })
-    }
-
-    /// Waits until the consumer has taken everything.
-    ///
-    /// # Errors
-    /// [`PushError::Full`] when the time ran out, [`PushError::Closed`] and [`PushError::PeerDied`] if
-    /// something is left that nobody will take, [`PushError::Corrupt`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(2)?;
-    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
-    /// producer.push(1).unwrap();
-    /// assert!(producer.flush(Some(Duration::ZERO)).is_err());
-    /// consumer.pop().unwrap();
-    /// assert!(producer.flush(None).is_ok());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn flush(&mut self, timeout: Option<Duration>) -> std::result::Result<(), PushError<()>> {
-        super::end::flush(self, |p| &mut p.end, timeout, |p| (p.ring.tail(), p.slots.capacity()))
-    }
-
-    /// How many more values fit now. It can only become more until this end pushes.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// let mut producer = queue.producer()?;
-    /// producer.push(1).unwrap();
-    /// assert_eq!(producer.vacant(), 7);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn vacant(&self) -> usize {
-        let used = self.end.lead(self.ring.tail());
-        self.slots.capacity().saturating_sub(used) as usize
-    }
-
-    /// What the consumer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, spsc::Queue};
-    /// assert_eq!(Queue::<u64>::private(8)?.producer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
-    }
-
-    /// Waits until a living process holds the consuming end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// assert!(!queue.producer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        super::end::wait_peer(self, |p| &mut p.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, spsc::Queue};
-    /// Queue::<u64>::private(8)?.producer()?.set_wait(Wait::Spin);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// queue.producer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
-}
-
-/// The consuming end of a [`Queue`]. Dropping it closes it: the producer is told at its next push.
-///
-/// ```
-/// use ringlane::{PushError, spsc::Queue};
-/// let queue = Queue::<u64>::private(8)?;
-/// let mut producer = queue.producer()?;
-/// drop(queue.consumer()?);
-/// assert!(matches!(producer.push(1), Err(PushError::Closed(1))));
-/// # Ok::<(), ringlane::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Consumer<T> {
-    end: End,
-    ring: Reader,
-    slots: Slots<T>,
-}
-
-impl<T: Plain> Consumer<T> {
-    /// Takes the next value if it is there. Never waits.
-    ///
-    /// # Errors
-    /// [`PopError::Empty`], [`PopError::Closed`].
-    ///
-    /// ```
-    /// use ringlane::{PopError, spsc::Queue};
-    /// let queue = Queue::<u64>::private(8)?;
-    /// assert_eq!(queue.consumer()?.try_pop(), Err(PopError::Empty));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[inline]
-    pub fn try_pop(&mut self) -> std::result::Result<T, PopError> {
-        match self.take() {
-            Some(value) => Ok(value),
-            None => self.nothing(),
-        }
-    }
-
-    #[inline(always)]
-    fn take(&mut self) -> Option<T> {
-        let value = self.ring.acquire(&self.slots)?.load();
-        self.ring.release(self.end.own());
-        self.end.notify();
-        Some(value)
-    }
-
-    /// The ring was empty: for good?
-    fn nothing(&mut self) -> std::result::Result<T, PopError> {
-        if !self.end.peer_closed() {
-            return Err(PopError::Empty);
-        }
-        // The last value may have come between our look and the close.
-        self.take().ok_or(PopError::Closed)
-    }
-
-    /// Takes the next value, waiting as long as it takes.
-    ///
-    /// # Errors
-    /// [`PopError::Closed`] and [`PopError::PeerDied`], after everything committed has been taken.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// queue.producer()?.push(7).unwrap();
-    /// assert_eq!(queue.consumer()?.pop(), Ok(7));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[inline]
-    pub fn pop(&mut self) -> std::result::Result<T, PopError> {
-        match self.take() {
-            Some(value) => Ok(value),
-            None => self.pop_wait(None),
-        }
-    }
-
-    /// Takes the next value, waiting at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`pop`](Self::pop), and [`PopError::Empty`] when the time ran out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use ringlane::{PopError, spsc::Queue};
-    /// let queue = Queue::<u64>::private(8)?;
-    /// let popped = queue.consumer()?.pop_timeout(Duration::from_millis(1));
-    /// assert_eq!(popped, Err(PopError::Empty));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn pop_timeout(&mut self, timeout: Duration) -> std::result::Result<T, PopError> {
-        match self.take() {
-            Some(value) => Ok(value),
-            None => self.pop_wait(Some(timeout)),
-        }
-    }
-
-    #[cold]
-    fn pop_wait(&mut self, timeout: Option<Duration>) -> std::result::Result<T, PopError> {
-        let popped = block(
-            self,
-            |c| &mut c.end,
-            timeout,
-            |c| match c.try_pop() {
-                Err(PopError::Empty) => None,
-                done => Some(done),
-            },
-        );
-        popped.unwrap_or_else(|blocked| match blocked {
-            Blocked::TimedOut => Err(PopError::Empty),
-            Blocked::PeerDied => Err(PopError::PeerDied),
-        })
-    }
-
-    /// How many values are there now. It can only become more until this end pops.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// let mut consumer = queue.consumer()?;
-    /// queue.producer()?.push(1).unwrap();
-    /// assert_eq!(consumer.available(), 1);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn available(&self) -> usize {
-        self.ring.available(self.end.peer_position(), &self.slots) as usize
-    }
-
-    /// What the producer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, spsc::Queue};
-    /// assert_eq!(Queue::<u64>::private(8)?.consumer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
-    }
-
-    /// Waits until a living process holds the producing end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// let producer = queue.producer()?;
-    /// assert!(queue.consumer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        super::end::wait_peer(self, |c| &mut c.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, spsc::Queue};
-    /// Queue::<u64>::private(8)?.consumer()?.set_wait(Wait::Yield);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// queue.consumer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }

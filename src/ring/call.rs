@@ -35,6 +35,12 @@ impl Turn {
         self.at & 1 == 1
     }
 
+    /// Whether there is anything to take note of.
+    #[inline(always)]
+    pub(crate) fn has_moved(&self, word: &AtomicU64) -> bool {
+        word.load(Ordering::Relaxed) != self.at
+    }
+
     /// Takes note if the other side has published its turn: then it is ours.
     #[inline(always)]
     pub(crate) fn take(&mut self, word: &AtomicU64) -> bool {

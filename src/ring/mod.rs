@@ -4,22 +4,23 @@
 //!
 //! * I1. A position only grows. The producer's is `tail`, the consumer's `head`; `tail - head` never
 //!   exceeds the capacity.
-//! * I2. Own positions are private memory. The copy in the segment is written, and read back only by a
-//!   successor; the peer's is read once per use and checked against I1 before it counts.
+//! * I2. A side writes its own position, and the peer's is read once per use and checked against I1 before it
+//!   counts. Values keep their own in the segment alone: each further line that is stored to costs up to half
+//!   of the rate, because stores to lines in turn do not combine. Records keep a private copy, and store it
+//!   in the segment once in [`MIRROR`] publications.
 //! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
 //!   the consumer never writes data. A call cell has one
 //!   place for both directions instead: who has the turn writes.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
-//! * I5. A death leaves at most one step undone, and each step can be told from the words. The copy of
-//!   `head` in the segment is one release behind at most. That of `tail` is behind by up to [`MIRROR`]
-//!   publications, which a successor and an onlooker follow in the data: to store it each time would cost
-//!   up to half of the rate, because stores to two lines in turn do not combine.
+//! * I5. A death leaves at most one step undone, and each step can be told from the words: a position in the
+//!   segment is one release or publication behind at most, and that of a producer of records by up to
+//!   [`MIRROR`] and a batch; a successor and an onlooker follow the data from there.
 
 pub(crate) mod call;
 pub(crate) mod record;
 pub(crate) mod spsc;
 
-/// The producer stores its position in the segment once in so many publications.
+/// A producer of records stores its position in the segment once in so many publications.
 pub(crate) const MIRROR: u64 = 64;
 
 /// The further of two positions. What lies before the consumer's may have been overwritten, so nobody

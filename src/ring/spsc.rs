@@ -1,18 +1,19 @@
-//! One producer, one consumer, slots of one size; the sequence word is in the slot.
+//! One producer, one consumer, values of one size, in slots or side by side.
 //!
-//! The slot of position `p` is published when its sequence word is `p + 1`. Index and value travel in
-//! one cache line, and a consumer that polls for its next value polls exactly that line. The head is
-//! read by the producer only when it has used up all the room it knows of.
+//! In slots, the slot of position `p` is published when its sequence word is `p + 1`. Index and value
+//! travel in one cache line, and a consumer that polls for its next value polls exactly that line. Side
+//! by side there is no room for such a word: the producer's position publishes, one store for a whole
+//! span, and the consumer reads it only when it has used up what it knows of.
+//!
+//! Either way the head is read by the producer only when it has used up all the room it knows of.
 
-use super::{Claim, Corrupt, MIRROR, further};
-use crate::layout::{Position, Slot, Slots};
+use super::{Claim, Corrupt, further};
+use crate::layout::{Cells, Position};
 use crate::sync::Ordering;
 
 /// The producer's side.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// The position to publish next.
-    tail: u64,
     /// The position up to which there is room, as far as known: a head plus the capacity.
     limit: u64,
     capacity: u64,
@@ -23,68 +24,95 @@ impl Writer {
     pub(crate) fn resume<T>(
         own: &Position,
         peer: &Position,
-        slots: &Slots<T>,
+        cells: Cells<'_, T>,
     ) -> Result<Self, Corrupt> {
-        let capacity = slots.capacity();
+        let capacity = cells.capacity();
         // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        let from = further(own.at.load(Ordering::Relaxed), head);
-        let tail = from.wrapping_add(published(from, capacity, |at| {
-            slots.slot(at).sequence().load(Ordering::Relaxed)
-        }));
-        if tail.wrapping_sub(head) > capacity {
-            return Err(Corrupt);
+        let used = depth(own.at.load(Ordering::Relaxed), head, capacity, |at| {
+            (!cells.is_dense()).then(|| cells.sequence(at).load(Ordering::Relaxed))
+        });
+        let tail = head.wrapping_add(used.ok_or(Corrupt)?);
+        if !cells.is_dense() {
+            // Relaxed: the slots publish. Side by side the position does, and it is right already.
+            own.at.store(tail, Ordering::Relaxed);
         }
-        own.at.store(tail, Ordering::Relaxed);
-        Ok(Writer { tail, limit: head.wrapping_add(capacity), capacity })
+        Ok(Writer { limit: head.wrapping_add(capacity), capacity })
     }
 
-    pub(crate) fn tail(&self) -> u64 {
-        self.tail
-    }
-
-    /// The position to write to, if there is room.
+    /// The position to publish next. It lives in our part of the segment and nowhere else: a second copy
+    /// would cost a second line to store to at each publication.
     #[inline(always)]
-    pub(crate) fn claim(&mut self, peer: &Position) -> Result<u64, Claim> {
-        if self.tail == self.limit {
-            self.refresh(peer)?;
-        }
-        Ok(self.tail)
+    pub(crate) fn tail(&self, own: &Position) -> u64 {
+        own.at.load(Ordering::Relaxed)
+    }
+
+    /// Makes sure that there is room for `count` values, at most the capacity, from the tail on.
+    #[inline(always)]
+    pub(crate) fn claim(
+        &mut self,
+        count: u64,
+        own: &Position,
+        peer: &Position,
+    ) -> Result<(), Claim> {
+        let room = self.limit.wrapping_sub(self.tail(own)).cast_signed();
+        if room < count.cast_signed() { self.refresh(count, own, peer) } else { Ok(()) }
     }
 
     /// Looks how far the consumer is.
     #[inline(never)]
-    fn refresh(&mut self, peer: &Position) -> Result<(), Claim> {
-        // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release: the consumer has
-        // finished reading the slots that we are about to write.
-        let head = peer.at.load(Ordering::Acquire);
-        let used = self.tail.wrapping_sub(head);
-        if used > self.capacity {
-            return Err(Claim::Corrupt);
+    fn refresh(&mut self, count: u64, own: &Position, peer: &Position) -> Result<(), Claim> {
+        if self.vacancy(own, peer).map_err(|_| Claim::Corrupt)? < count {
+            return Err(Claim::Full);
         }
-        self.limit = head.wrapping_add(self.capacity);
-        if used == self.capacity { Err(Claim::Full) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Hands the claimed position's slot to the consumer. This is the commit.
-    #[inline(always)]
-    pub(crate) fn publish<T>(&mut self, own: &Position, slot: &Slot<'_, T>) {
-        let next = self.tail.wrapping_add(1);
-        // ORDERING(slot): Release. Pairs with ORDERING(slot) in Reader::acquire: makes the value visible.
-        slot.sequence().store(next, Ordering::Release);
-        self.tail = next;
-        if next.is_multiple_of(MIRROR) {
-            // Relaxed: only a successor and onlookers read it, and they follow the slots from there.
-            own.at.store(next, Ordering::Relaxed);
+    /// How many values there is room for.
+    pub(crate) fn vacancy(&mut self, own: &Position, peer: &Position) -> Result<u64, Corrupt> {
+        // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release: the consumer has
+        // finished reading the values that we are about to write over.
+        let head = peer.at.load(Ordering::Acquire);
+        let used = self.tail(own).wrapping_sub(head);
+        if used > self.capacity {
+            return Err(Corrupt);
         }
+        self.limit = head.wrapping_add(self.capacity);
+        Ok(self.capacity - used)
+    }
+
+    /// Whether the consumer has released anything since the last look.
+    #[inline(always)]
+    pub(crate) fn has_moved(&self, peer: &Position) -> bool {
+        peer.at.load(Ordering::Relaxed).wrapping_add(self.capacity) != self.limit
+    }
+
+    /// Hands `count` values from the tail on to the consumer. This is the commit: of one value after
+    /// another in slots, and of all at once side by side.
+    #[inline(always)]
+    pub(crate) fn publish<T>(&self, tail: u64, count: u64, own: &Position, cells: Cells<'_, T>) {
+        let end = tail.wrapping_add(count);
+        if cells.is_dense() {
+            // ORDERING(tail): Release. Pairs with ORDERING(tail) in Reader::refresh: makes the values visible.
+            return own.at.store(end, Ordering::Release);
+        }
+        let mut at = tail;
+        while at != end {
+            let next = at.wrapping_add(1);
+            // ORDERING(slot): Release. Pairs with ORDERING(slot) in Reader::acquire: makes the value visible.
+            cells.sequence(at).store(next, Ordering::Release);
+            at = next;
+        }
+        // Relaxed: only a successor and onlookers read it.
+        own.at.store(end, Ordering::Relaxed);
     }
 }
 
 /// The consumer's side.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// The position to take next.
-    head: u64,
+    /// The position up to which values have been seen, where they lie side by side.
+    known: u64,
 }
 
 impl Reader {
@@ -92,53 +120,116 @@ impl Reader {
     pub(crate) fn resume<T>(
         own: &Position,
         peer: &Position,
-        slots: &Slots<T>,
+        cells: Cells<'_, T>,
     ) -> Result<Self, Corrupt> {
         let head = own.at.load(Ordering::Relaxed);
         let tail = peer.at.load(Ordering::Relaxed);
-        // The tail may be behind what is published and was taken.
-        let lead = tail.wrapping_add(MIRROR).wrapping_sub(head);
-        if lead > slots.capacity() + MIRROR {
+        let spare = unstored(cells);
+        // The last value may have been published, and taken, without the tail saying so.
+        let lead = tail.wrapping_add(spare).wrapping_sub(head);
+        if lead > cells.capacity() + spare {
             return Err(Corrupt);
         }
-        Ok(Reader { head })
+        Ok(Reader { known: head })
+    }
+
+    /// The position to take next. As [`Writer::tail`], it lives in the segment only.
+    #[inline(always)]
+    pub(crate) fn head(&self, own: &Position) -> u64 {
+        own.at.load(Ordering::Relaxed)
     }
 
     /// How many values are there to be taken.
-    pub(crate) fn available<T>(&self, peer: &Position, slots: &Slots<T>) -> u64 {
-        depth(peer.at.load(Ordering::Relaxed), self.head, slots.capacity(), |at| {
-            slots.slot(at).sequence().load(Ordering::Relaxed)
-        })
+    pub(crate) fn depth<T>(&self, own: &Position, peer: &Position, cells: Cells<'_, T>) -> u64 {
+        let tail = peer.at.load(Ordering::Relaxed);
+        let depth = depth(tail, self.head(own), cells.capacity(), |at| {
+            (!cells.is_dense()).then(|| cells.sequence(at).load(Ordering::Relaxed))
+        });
+        depth.unwrap_or(0)
     }
 
-    /// The slot to read, if it has been published.
+    /// How many values, up to `most`, have been published from the head on: these can be read.
     #[inline(always)]
-    pub(crate) fn acquire<'a, T>(&self, slots: &'a Slots<T>) -> Option<Slot<'a, T>> {
-        let slot = slots.slot(self.head);
-        // ORDERING(slot): Acquire. Pairs with ORDERING(slot) in Writer::publish.
-        let sequence = slot.sequence().load(Ordering::Acquire);
-        (sequence == self.head.wrapping_add(1)).then_some(slot)
+    pub(crate) fn acquire<T>(
+        &mut self,
+        most: u64,
+        own: &Position,
+        peer: &Position,
+        cells: Cells<'_, T>,
+    ) -> Result<u64, Corrupt> {
+        let head = self.head(own);
+        if cells.is_dense() {
+            // What is known lies within the capacity, unless our own position was written over.
+            if self.known.wrapping_sub(head).wrapping_sub(1) >= cells.capacity() {
+                self.refresh(head, peer, cells.capacity())?;
+            }
+            return Ok(most.min(self.known.wrapping_sub(head)));
+        }
+        let mut found = 0;
+        while found < most {
+            let at = head.wrapping_add(found);
+            // ORDERING(slot): Acquire. Pairs with ORDERING(slot) in Writer::publish.
+            if cells.sequence(at).load(Ordering::Acquire) != at.wrapping_add(1) {
+                break;
+            }
+            found += 1;
+        }
+        Ok(found)
     }
 
-    /// Gives the slot back to the producer. This is the acknowledgement.
+    /// Whether there is anything to be acquired.
     #[inline(always)]
-    pub(crate) fn release(&mut self, own: &Position) {
-        self.head = self.head.wrapping_add(1);
-        // ORDERING(head): Release. Pairs with ORDERING(head) in Writer::refresh: our copy of the value is
-        // complete before the slot is written again.
-        own.at.store(self.head, Ordering::Release);
+    pub(crate) fn is_published<T>(
+        &self,
+        own: &Position,
+        peer: &Position,
+        cells: Cells<'_, T>,
+    ) -> bool {
+        let head = self.head(own);
+        match cells.is_dense() {
+            true => peer.at.load(Ordering::Relaxed) != self.known,
+            false => cells.sequence(head).load(Ordering::Relaxed) == head.wrapping_add(1),
+        }
+    }
+
+    /// Looks how far the producer is.
+    #[inline(never)]
+    fn refresh(&mut self, head: u64, peer: &Position, capacity: u64) -> Result<(), Corrupt> {
+        // ORDERING(tail): Acquire. Pairs with ORDERING(tail) in Writer::publish.
+        let tail = peer.at.load(Ordering::Acquire);
+        if tail.wrapping_sub(head) > capacity {
+            return Err(Corrupt);
+        }
+        self.known = tail;
+        Ok(())
+    }
+
+    /// Gives `count` values' places back to the producer. This is the acknowledgement.
+    #[inline(always)]
+    pub(crate) fn release(&self, head: u64, count: u64, own: &Position) {
+        let head = head.wrapping_add(count);
+        // ORDERING(head): Release. Pairs with ORDERING(head) in Writer::vacancy: our copies of the values are
+        // complete before their places are written again.
+        own.at.store(head, Ordering::Release);
     }
 }
 
-/// How many slots have been published from `tail` on: as many as a producer leaves behind its tail's copy.
-fn published(tail: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
-    let is_published =
-        |n: &u64| sequence(tail.wrapping_add(*n)) == tail.wrapping_add(*n).wrapping_add(1);
-    (0..capacity.min(MIRROR)).take_while(is_published).count() as u64
+/// How many values a producer that died can have published without its position saying so: in slots, the
+/// last one.
+fn unstored<T>(cells: Cells<'_, T>) -> u64 {
+    u64::from(!cells.is_dense())
 }
 
-/// How many values lie between a head and what has been published, of which `tail` says a part.
-pub(crate) fn depth(tail: u64, head: u64, capacity: u64, sequence: impl Fn(u64) -> u64) -> u64 {
-    let counted = further(tail, head).wrapping_sub(head).min(capacity);
-    counted + published(head.wrapping_add(counted), capacity - counted, sequence)
+/// How many values lie between a head and what has been published, of which `tail` says all, or all but the
+/// last. `sequence` reads the sequence word of a position, if there are any. None if that cannot be.
+pub(crate) fn depth(
+    tail: u64,
+    head: u64,
+    capacity: u64,
+    sequence: impl Fn(u64) -> Option<u64>,
+) -> Option<u64> {
+    let tail = if sequence(tail).is_some() { further(tail, head) } else { tail };
+    let next = u64::from(sequence(tail) == Some(tail.wrapping_add(1)));
+    let depth = tail.wrapping_sub(head).wrapping_add(next);
+    (depth <= capacity).then_some(depth)
 }

@@ -282,20 +282,37 @@ impl SharedMemory {
     }
 
     /// Maps a ring's segment: prefaulted, left out of forked children, its data twice if asked.
-    pub(crate) fn map_ring(&self, control: usize, data: usize, wrap: Wrap) -> Result<Mapping> {
+    pub(crate) fn map_ring(
+        &self,
+        control: usize,
+        data: usize,
+        wrap: Wrap,
+        huge: bool,
+    ) -> Result<Mapping> {
         self.check_ring_access()?;
         let access = Protection::from(Access::ReadWrite);
+        let unit = sys::huge_page_size().filter(|_| huge);
         let (at, len) = match wrap {
             Wrap::Never => {
                 let len = control + data;
-                (sys::map(self.handle(), 0, len, access)?, len)
+                let at = match unit {
+                    Some(unit) => sys::map_aligned(self.handle(), 0, len, access, unit)?,
+                    None => sys::map(self.handle(), 0, len, access)?,
+                };
+                (at, len)
             }
-            Wrap::Mirror => (sys::map_twice(self.handle(), control, data)?, control + data + data),
+            Wrap::Mirror => {
+                let unit = unit.unwrap_or_else(sys::page_size);
+                (sys::map_twice(self.handle(), control, data, unit)?, control + data + data)
+            }
         };
         let mut mapping = Mapping::of(at, len, access, None);
         mapping.dont_fork()?;
         // A kernel that cannot, or has no page to spare now, leaves the pages to the first touch.
         let _ = mapping.prefault();
+        if huge {
+            mapping.prefer_huge()?;
+        }
         Ok(mapping)
     }
 }

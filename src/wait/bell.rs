@@ -34,8 +34,7 @@ impl Bell {
             // ORDERING(sleep-fence): light half. Pairs with ORDERING(sleep-fence) in Bell::announce.
             light_fence();
         } else {
-            // ORDERING(sleep-fence): SeqCst fence. Pairs with ORDERING(sleep-fence) in Bell::announce.
-            fence(Ordering::SeqCst);
+            full_fence();
         }
         if peer.sleep.load(Ordering::Relaxed) & 1 == 1 {
             self.call(own, peer);
@@ -83,6 +82,12 @@ impl Bell {
         // Relaxed: a peer that still sees the old word calls into a sleep that is over, to no harm.
         own.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
     }
+}
+
+#[cold]
+fn full_fence() {
+    // ORDERING(sleep-fence): SeqCst fence. Pairs with ORDERING(sleep-fence) in Bell::announce.
+    fence(Ordering::SeqCst);
 }
 
 /// Wakes who sleeps on a gate, whether or not anybody says so: after opening and closing an end, and in

@@ -29,8 +29,9 @@ pub enum Wait {
 /// About what it costs to be put to sleep and woken.
 const SPIN_BUDGET: Duration = Duration::from_micros(20);
 
-/// Polls between two looks at the clock.
-const POLLS: u32 = 64;
+/// Polls between two looks at anything else, such as the clock: longer than a round trip to a peer that is
+/// awake takes.
+const POLLS: u32 = if cfg!(loom) { 1 } else { 256 };
 
 /// The bound of a sleep from which the peer's death wakes.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -46,7 +47,8 @@ pub(crate) struct Waiter {
     strategy: Wait,
     /// When to give up; never if `None`.
     deadline: Option<Instant>,
-    polls: u32,
+    /// Whether there has been a burst already.
+    started: bool,
     /// When to leave the spinning for a look at the peer or a sleep.
     until: Option<Instant>,
     bound: Duration,
@@ -56,26 +58,29 @@ impl Waiter {
     /// A wait of at most `timeout`; one that is too long for a clock is for ever.
     pub(crate) fn new(strategy: Wait, timeout: Option<Duration>) -> Waiter {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Waiter { strategy, deadline, polls: 0, until: None, bound: SHORTEST }
+        Waiter { strategy, deadline, started: false, until: None, bound: SHORTEST }
     }
 
-    /// Whether to look again at once. If not, it is time to check the peer and perhaps to sleep.
+    /// How many times to look before anything else is done. None says that it is time to check the peer and
+    /// perhaps to sleep.
     #[inline]
-    pub(crate) fn spin(&mut self) -> bool {
+    pub(crate) fn burst(&mut self) -> Option<u32> {
+        let first = !std::mem::replace(&mut self.started, true);
         match self.strategy {
-            Wait::Park => return false,
-            Wait::Yield => std::thread::yield_now(),
+            Wait::Park => None,
+            Wait::Yield => {
+                std::thread::yield_now();
+                (first || self.within_budget()).then_some(1)
+            }
             Wait::Spin | Wait::SpinThenPark => {
                 if cfg!(loom) {
                     spin_hint();
                 }
+                (first || self.within_budget()).then_some(POLLS)
             }
         }
-        self.polls = self.polls.wrapping_add(1);
-        !self.polls.is_multiple_of(POLLS) || self.within_budget()
     }
 
-    #[cold]
     fn within_budget(&mut self) -> bool {
         let now = Instant::now();
         let budget = if self.parks() { SPIN_BUDGET } else { SHORTEST };

@@ -2,10 +2,13 @@
 #![allow(unsafe_code, reason = "sets a signal handler")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use nix::unistd::Pid;
 use ringlane::Name;
 use std::io::Write;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The part of a name that only this process gives.
 pub(crate) fn prefix() -> String {
@@ -76,4 +79,59 @@ pub(crate) fn watchdog(seconds: u32, step: usize) {
             .expect("set a handler");
     });
     nix::unistd::alarm::set(seconds);
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let watchdog = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < watchdog, "waited a minute for: {what}");
+        std::thread::yield_now();
+    }
+}
+
+const PART: &str = "RINGLANE_TEST_PART";
+const NAME: &str = "RINGLANE_TEST_NAME";
+
+/// The part that this process is to play, and the name that goes with it, if it is a [`Second`].
+pub(crate) fn part() -> Option<(String, Name)> {
+    let (part, name) = (std::env::var(PART).ok()?, std::env::var(NAME).ok()?);
+    Some((part, Name::new(&name).unwrap()))
+}
+
+/// A second process: this program again, of which only the test `second_process` runs. It is killed if
+/// the test ends before it does.
+pub(crate) struct Second(Child);
+
+impl Second {
+    pub(crate) fn start(part: &str, name: &Name) -> Second {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "second_process", "--nocapture"]);
+        Second(command.env(PART, part).env(NAME, name.as_str()).spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id() as i32)
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub(crate) fn done(mut self) -> ExitStatus {
+        let mut status = None;
+        until("the second process ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -292,15 +292,19 @@ impl Records {
         self.align + LENGTHS[0].next_multiple_of(self.align)
     }
 
-    /// Pushes and pops bytes that look like headers of records.
+    /// Pushes at position `at`, and pops, bytes that look like headers of the next lap's records, wherever
+    /// these begin.
     fn filler(
         &self,
         tx: &mut record::Producer,
         rx: &mut record::Consumer,
+        at: usize,
         len: usize,
     ) -> Outcome<()> {
-        let bytes: Vec<u8> =
-            (24 << 8 | 1_u64).to_ne_bytes().into_iter().cycle().take(len).collect();
+        let positions = (at + self.align + Records::CAPACITY..).step_by(8);
+        let tag = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48 << 48;
+        let words = positions.flat_map(|at| (tag(at) | 24 << 8 | 1).to_ne_bytes());
+        let bytes: Vec<u8> = words.take(len).collect();
         tx.try_push(&bytes)?;
         let back = rx.try_pop()?;
         if back == bytes { Ok(()) } else { Err(Stop::Broken("filler came back changed".into())) }
@@ -407,10 +411,13 @@ impl Lane for Records {
     fn place(&self, tx: &mut Self::Tx, rx: &mut Self::Rx, left: usize) -> Outcome<()> {
         // Sixteen records of 256 bytes, header and all, are one round.
         let go = Records::CAPACITY - left;
-        for _ in 0..16 + go / 256 {
-            self.filler(tx, rx, 256 - self.align)?;
+        let rounds = 16 + go / 256;
+        for round in 0..rounds {
+            self.filler(tx, rx, round * 256, 256 - self.align)?;
         }
-        let rest = go % 256;
-        if rest > 0 { self.filler(tx, rx, rest - self.align) } else { Ok(()) }
+        match go % 256 {
+            0 => Ok(()),
+            rest => self.filler(tx, rx, rounds * 256, rest - self.align),
+        }
     }
 }

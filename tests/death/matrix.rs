@@ -3,6 +3,7 @@
 use super::journal::Journal;
 use super::lane::{Lane, PopBy, PushBy, Records, Values, Wide};
 use super::life::{self, Attach, Close, Corpse, Named};
+use super::several::{Batches, Streams};
 use super::sleep::{self, Side, Sleep};
 use super::stream::{After, Fill, Op, State, Stream};
 use super::sweep::{Cell, Fate, Fault, Plan, Tally, bisect, sweep};
@@ -378,6 +379,32 @@ fn records(matrix: &mut Matrix) {
     }
 }
 
+/// What takes several steps of a kind: batches, released together, and streams, released piece by piece.
+fn several(matrix: &mut Matrix) {
+    fn lane<L: Lane>(matrix: &mut Matrix, lane: &L, unit: usize, main: bool) {
+        for (state, push, pop) in [
+            (state("empty", 2048, Fill::Exactly(0)), ALL, SOME),
+            (state("one", 2048, Fill::Exactly(1)), SOME, ALL),
+            (state("refresh", 2048, Fill::TakenFrom), SOME, SOME),
+            (state("wrap", 2 * unit, Fill::Exactly(1)), SOME, SOME),
+        ] {
+            if main || state.label == "wrap" {
+                matrix.stream(lane, "push", Op::Push(PushBy::Try), state, push);
+                matrix.stream(lane, "pop", Op::Pop(PopBy::Try), state, pop);
+            }
+        }
+        matrix.twice(lane, 3 * unit);
+    }
+    for (label, mirrored, align) in [("mirrored", true, 8), ("padded64", false, 64)] {
+        let records = || Records::new(label, mirrored, align);
+        let batches = Batches(records());
+        lane(matrix, &batches, align, mirrored);
+        let abandoned = state("abandoned", 2048, Fill::Exactly(1));
+        matrix.stream(&batches, "abort", Op::Push(PushBy::Abort), abandoned, SOME);
+        lane(matrix, &Streams(records()), align, mirrored);
+    }
+}
+
 /// All cells of one process, and what came of them.
 fn work(share: (u64, u64), totals: &Journal) -> bool {
     let mut matrix = Matrix::new(share);
@@ -392,6 +419,7 @@ fn work(share: (u64, u64), totals: &Journal) -> bool {
     matrix.flaw(Flaw::Lock, ("push", push), Fate::Kill, Some("stuck at a lock"));
     values(&mut matrix);
     records(&mut matrix);
+    several(&mut matrix);
     super::call::calls(&mut matrix);
     totals.add([matrix.passed, matrix.failed, matrix.kills, matrix.pauses]);
     matrix.failed == 0

@@ -6,6 +6,7 @@ mod journal;
 mod lane;
 mod life;
 mod matrix;
+mod several;
 mod sleep;
 mod stream;
 mod sweep;

@@ -1,6 +1,7 @@
 //! The consuming end and the record it reads.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
+use super::{Records, StreamReader, View, outside};
 use crate::error::PopError;
 use crate::layout::{Bytes, Peer};
 use crate::queue::end::{self, Blocked, End, block};
@@ -26,6 +27,8 @@ pub struct Consumer {
     pub(super) end: End,
     pub(super) ring: Reader,
     pub(super) bytes: Bytes,
+    /// Records that were read together.
+    pub(super) ahead: Vec<Found>,
 }
 
 impl Consumer {
@@ -40,7 +43,7 @@ impl Consumer {
     /// assert_eq!(queue.consumer()?.try_read().unwrap_err(), PopError::Empty);
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&mut self) -> Result<Record<'_>> {
         let found = self.find()?;
         Ok(Record { consumer: self, found })
@@ -61,7 +64,7 @@ impl Consumer {
     /// record.release();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self) -> Result<Record<'_>> {
         self.read_within(None)
     }
@@ -82,17 +85,14 @@ impl Consumer {
         self.read_within(Some(timeout))
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_within(&mut self, timeout: Option<Duration>) -> Result<Record<'_>> {
-        let found = match self.find() {
-            Err(PopError::Empty) => self.find_wait(timeout)?,
-            done => done?,
-        };
+        let found = self.find_within(timeout)?;
         Ok(Record { consumer: self, found })
     }
 
-    #[inline]
-    fn find(&self) -> Result<Found> {
+    #[inline(always)]
+    pub(super) fn find(&self) -> Result<Found> {
         match self.ring.acquire(&self.bytes) {
             Ok(Some(found)) => Ok(found),
             Ok(None) if !self.end.peer_closed() => Err(PopError::Empty),
@@ -105,12 +105,27 @@ impl Consumer {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn find_within(&mut self, timeout: Option<Duration>) -> Result<Found> {
+        match self.find() {
+            Err(PopError::Empty) => {
+                self.wait_record(timeout)?;
+                // A record does not go again.
+                self.find().map_err(|_| PopError::Corrupt)
+            }
+            done => done,
+        }
+    }
+
+    /// Waits until there is a record. It does not give it: what is returned from here goes through memory, and
+    /// would go there on the fast path, too.
     #[cold]
-    fn find_wait(&mut self, timeout: Option<Duration>) -> Result<Found> {
+    fn wait_record(&mut self, timeout: Option<Duration>) -> Result<()> {
         let found = block(
             self,
             |c| &mut c.end,
             timeout,
+            |c| c.ring.is_published(&c.bytes),
             |c| match c.find() {
                 Err(PopError::Empty) => None,
                 done => Some(done),
@@ -119,7 +134,124 @@ impl Consumer {
         found.unwrap_or_else(|blocked| match blocked {
             Blocked::TimedOut => Err(PopError::Empty),
             Blocked::PeerDied => Err(PopError::PeerDied),
-        })
+        })?;
+        Ok(())
+    }
+
+    /// Gives back the first `count` records, the last of which is `found`.
+    #[inline(always)]
+    pub(super) fn release(&mut self, found: Found, count: usize) {
+        self.ring.release(found, count as u64, self.end.own());
+        self.end.notify();
+    }
+
+    /// Gives back the first `len` bytes of the record at the head. What is left of it.
+    #[inline(always)]
+    pub(super) fn release_bytes(&mut self, found: Found, len: usize) -> Option<Found> {
+        if len < found.len {
+            return Some(self.ring.release_part(found, len, self.end.own()));
+        }
+        self.release(found, 1);
+        None
+    }
+
+    /// Several records, in the ring itself: all that are there, `max` at most. Never waits.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read), if not even one is there.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// for n in 0..5 {
+    ///     producer.push(&[n]).unwrap();
+    /// }
+    /// let records = consumer.try_read_many(3).unwrap();
+    /// assert_eq!(records.get(2).unwrap().to_vec(), [2]);
+    /// records.release_first(2);
+    /// assert_eq!(consumer.pop().unwrap(), [2]);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn try_read_many(&mut self, max: usize) -> Result<Records<'_>> {
+        let first = self.find()?;
+        Ok(Records::from(self, first, max))
+    }
+
+    /// Several records, in the ring itself: all that are there, `max` at most, waiting for the first as long as
+    /// it takes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"one").unwrap();
+    /// assert_eq!(queue.consumer()?.read_many(10).unwrap().len(), 1);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn read_many(&mut self, max: usize) -> Result<Records<'_>> {
+        let first = self.find_within(None)?;
+        Ok(Records::from(self, first, max))
+    }
+
+    /// Several records, in the ring itself: all that are there, `max` at most, waiting for the first at most
+    /// `timeout`.
+    ///
+    /// # Errors
+    /// As [`read_timeout`](Self::read_timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut consumer = queue.consumer()?;
+    /// assert!(consumer.read_many_timeout(10, Duration::from_millis(1)).unwrap_err().is_empty());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn read_many_timeout(&mut self, max: usize, timeout: Duration) -> Result<Records<'_>> {
+        let first = self.find_within(Some(timeout))?;
+        Ok(Records::from(self, first, max))
+    }
+
+    /// A look at the record that is `n` places behind the next one, which is number 0. It takes nothing, and
+    /// never waits. It walks from the next record on, so it takes as long as `n` is large.
+    ///
+    /// # Errors
+    /// [`PopError::Empty`] if there are no more than `n`; [`PopError::Closed`] if there is none and will be
+    /// none; [`PopError::Corrupt`].
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut producer = queue.producer()?;
+    /// producer.push(b"first").unwrap();
+    /// producer.push(b"second").unwrap();
+    /// let consumer = queue.consumer()?;
+    /// assert_eq!(consumer.try_peek(1).unwrap().to_vec(), b"second");
+    /// assert_eq!(consumer.try_peek(0).unwrap().to_vec(), b"first");
+    /// assert!(consumer.try_peek(2).unwrap_err().is_empty());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn try_peek(&self, n: usize) -> Result<View<'_>> {
+        let mut found = self.find()?;
+        for _ in 0..n {
+            let next = self.ring.after(&found, &self.bytes).map_err(|_| PopError::Corrupt)?;
+            found = next.ok_or(PopError::Empty)?;
+        }
+        Ok(View { bytes: &self.bytes, found })
+    }
+
+    /// This end as a stream of bytes, see [`StreamReader`].
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"all of it").unwrap();
+    /// let mut text = String::new();
+    /// queue.consumer()?.into_stream().read_to_string(&mut text).unwrap();
+    /// assert_eq!(text, "all of it");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn into_stream(self) -> StreamReader {
+        StreamReader::new(self)
     }
 
     /// Copies the next record out if it is there. Never waits.
@@ -284,11 +416,9 @@ impl Record<'_> {
     /// assert_eq!(&body, b"body");
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read_at(&self, offset: usize, to: &mut [u8]) {
-        let there = offset.checked_add(to.len()).is_some_and(|end| end <= self.found.len);
-        assert!(there, "{} bytes at {offset} of a record of {}", to.len(), self.found.len);
-        self.consumer.bytes.copy_out(self.found.offset + offset, to);
+        self.view().read_at(offset, to);
     }
 
     /// Copies the record.
@@ -300,9 +430,12 @@ impl Record<'_> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.found.len];
-        self.read_at(0, &mut bytes);
-        bytes
+        self.view().to_vec()
+    }
+
+    #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View { bytes: &self.consumer.bytes, found: self.found }
     }
 
     fn take(self) -> Vec<u8> {
@@ -328,12 +461,10 @@ impl Record<'_> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[cfg(not(loom))]
-    #[inline]
+    #[inline(always)]
     pub unsafe fn as_slice(&self) -> &[u8] {
-        let at = self.consumer.bytes.address(self.found.offset, self.found.len);
-        // SAFETY: `address` checked the range, the segment outlives the borrow of the consumer, and the
-        // caller vouches that nobody writes.
-        unsafe { std::slice::from_raw_parts(at.as_ptr(), self.found.len) }
+        // SAFETY: the caller vouches that nobody writes.
+        unsafe { self.view().as_slice() }
     }
 
     /// Gives the record's bytes back to the producer. This acknowledges it: it does not come again.
@@ -346,10 +477,29 @@ impl Record<'_> {
     /// assert!(consumer.try_read().is_err());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn release(self) {
-        let Consumer { end, ring, .. } = self.consumer;
-        ring.release(self.found, end.own());
-        end.notify();
+        self.consumer.release(self.found, 1);
+    }
+
+    /// Gives the first `len` bytes back: they do not come again, and the rest is read next. The producer gets
+    /// its room back when all of the record is released. A successor goes on with the rest, too.
+    ///
+    /// # Panics
+    /// If the record has fewer.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// queue.producer()?.push(b"head and body").unwrap();
+    /// queue.consumer()?.read().unwrap().release_bytes(9);
+    /// assert_eq!(queue.consumer()?.pop().unwrap(), b"body");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn release_bytes(self, len: usize) {
+        if len > self.found.len {
+            outside(len, 0, self.found.len);
+        }
+        self.consumer.release_bytes(self.found, len);
     }
 }

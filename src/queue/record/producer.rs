@@ -1,11 +1,12 @@
 //! The producing end and the room it reserves.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
+use super::{Batch, StreamWriter, outside};
 use crate::error::ReserveError;
 use crate::layout::{Bytes, Peer};
 use crate::queue::end::{self, Blocked, End, block};
 use crate::ring::Claim;
-use crate::ring::record::{Room, Writer};
+use crate::ring::record::{Room, Staged, Writer};
 use crate::wait::Wait;
 use std::time::Duration;
 
@@ -46,10 +47,10 @@ impl Producer {
     /// room.commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
-        let room = self.claim(len)?;
-        Ok(Reserve { producer: self, room })
+        let room = self.claim(&self.ring.begin(), len)?;
+        Ok(Reserve { producer: self, batch: None, room })
     }
 
     /// Room for a record of `len` bytes, waiting for it as long as it takes.
@@ -63,7 +64,7 @@ impl Producer {
     /// queue.producer()?.reserve(100).unwrap().commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self, len: usize) -> Result<Reserve<'_>> {
         self.reserve_within(len, None)
     }
@@ -85,17 +86,19 @@ impl Producer {
         self.reserve_within(len, Some(timeout))
     }
 
-    #[inline]
-    fn reserve_within(&mut self, len: usize, timeout: Option<Duration>) -> Result<Reserve<'_>> {
-        let room = match self.claim(len) {
-            Err(ReserveError::Full) => self.claim_wait(len, timeout)?,
-            done => done?,
-        };
-        Ok(Reserve { producer: self, room })
+    #[inline(always)]
+    pub(super) fn reserve_within(
+        &mut self,
+        len: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Reserve<'_>> {
+        let room = self.claim_within(self.ring.begin(), len, timeout)?;
+        Ok(Reserve { producer: self, batch: None, room })
     }
 
-    #[inline]
-    fn claim(&mut self, len: usize) -> Result<Room> {
+    /// Room behind what is staged.
+    #[inline(always)]
+    pub(super) fn claim(&mut self, staged: &Staged, len: usize) -> Result<Room> {
         if self.end.peer_closed() {
             return Err(ReserveError::Closed);
         }
@@ -103,19 +106,47 @@ impl Producer {
         if len > max {
             return Err(ReserveError::TooLarge { len, max });
         }
-        self.ring.claim(len, self.end.peer_position()).map_err(|claim| match claim {
-            Claim::Full => ReserveError::Full,
+        self.ring.claim(staged, len, self.end.peer_position()).map_err(|claim| match claim {
+            Claim::Full => self.full(*staged, len),
             Claim::Corrupt => ReserveError::Corrupt,
         })
     }
 
+    /// A batch can be so long that there will never be room behind it.
     #[cold]
-    fn claim_wait(&mut self, len: usize, timeout: Option<Duration>) -> Result<Room> {
+    fn full(&self, staged: Staged, len: usize) -> ReserveError {
+        match self.ring.most(staged) {
+            Some(max) if len <= max => ReserveError::Full,
+            most => ReserveError::TooLarge { len, max: most.unwrap_or(0) },
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn claim_within(
+        &mut self,
+        staged: Staged,
+        len: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Room> {
+        match self.claim(&staged, len) {
+            Err(ReserveError::Full) => {
+                self.wait_room(staged, len, timeout)?;
+                self.claim(&staged, len)
+            }
+            done => done,
+        }
+    }
+
+    /// Waits until a claim would give room. It gives none itself: what is returned from here goes through memory,
+    /// and would go there on the fast path, too.
+    #[cold]
+    fn wait_room(&mut self, staged: Staged, len: usize, timeout: Option<Duration>) -> Result<()> {
         let claimed = block(
             self,
             |p| &mut p.end,
             timeout,
-            |p| match p.claim(len) {
+            |p| p.ring.has_moved(p.end.peer_position()),
+            |p| match p.claim(&staged, len) {
                 Err(ReserveError::Full) => None,
                 done => Some(done),
             },
@@ -123,7 +154,46 @@ impl Producer {
         claimed.unwrap_or_else(|blocked| match blocked {
             Blocked::TimedOut => Err(ReserveError::Full),
             Blocked::PeerDied => Err(ReserveError::PeerDied),
-        })
+        })?;
+        Ok(())
+    }
+
+    /// Hands over what is staged.
+    #[inline(always)]
+    pub(super) fn publish(&mut self, staged: Staged) {
+        self.ring.publish(staged, self.end.own(), &self.bytes);
+        self.end.notify();
+    }
+
+    /// A batch: several records that the consumer gets all at once, or, if this process dies before, not at
+    /// all.
+    ///
+    /// ```
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// let mut batch = producer.batch();
+    /// batch.push(b"one").unwrap();
+    /// batch.push(b"two").unwrap();
+    /// assert!(consumer.try_pop().is_err());
+    /// batch.commit();
+    /// assert_eq!(consumer.pop().unwrap(), b"one");
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// This end as a stream of bytes, see [`StreamWriter`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let queue = ringlane::record::Queue::private(4096)?;
+    /// let mut stream = queue.producer()?.into_stream();
+    /// write!(stream, "{} and {}", 1, 2).unwrap();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn into_stream(self) -> StreamWriter {
+        StreamWriter::new(self)
     }
 
     /// Copies a record in if there is room now. Never waits.
@@ -136,7 +206,7 @@ impl Producer {
     /// queue.producer()?.try_push(b"now").unwrap();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, record: &[u8]) -> Result<()> {
         self.try_reserve(record.len()).map(|room| room.fill(record))
     }
@@ -151,7 +221,7 @@ impl Producer {
     /// queue.producer()?.push(b"").unwrap(); // a record may be empty
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, record: &[u8]) -> Result<()> {
         self.reserve(record.len()).map(|room| room.fill(record))
     }
@@ -235,7 +305,8 @@ impl Producer {
     pub fn close(self) {}
 }
 
-/// Room in the ring for one record. Committing hands it to the consumer; dropping it gives it up.
+/// Room in the ring for one record. Committing hands it to the consumer, or adds it to the [`Batch`] that it
+/// was reserved in; dropping it gives it up.
 ///
 /// ```
 /// use ringlane::{PopError, record::Queue};
@@ -248,8 +319,10 @@ impl Producer {
 #[derive(Debug)]
 #[must_use = "room that is dropped is given up"]
 pub struct Reserve<'a> {
-    producer: &'a mut Producer,
-    room: Room,
+    pub(super) producer: &'a mut Producer,
+    /// What it becomes a part of.
+    pub(super) batch: Option<&'a mut Staged>,
+    pub(super) room: Room,
 }
 
 impl Reserve<'_> {
@@ -291,15 +364,17 @@ impl Reserve<'_> {
     /// assert_eq!(queue.consumer()?.pop().unwrap(), [1, 2, 3, 4]);
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
         let fits = offset.checked_add(bytes.len()).is_some_and(|end| end <= self.room.len);
-        assert!(fits, "{} bytes at {offset} in a record of {}", bytes.len(), self.room.len);
+        if !fits {
+            outside(bytes.len(), offset, self.room.len);
+        }
         self.producer.bytes.copy_in(self.room.offset + offset, bytes);
     }
 
-    #[inline]
-    fn fill(self, record: &[u8]) {
+    #[inline(always)]
+    pub(super) fn fill(self, record: &[u8]) {
         self.producer.bytes.copy_in(self.room.offset, record);
         self.commit();
     }
@@ -320,7 +395,7 @@ impl Reserve<'_> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[cfg(not(loom))]
-    #[inline]
+    #[inline(always)]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let len = self.room.len;
         let at = self.producer.bytes.address(self.room.offset, len);
@@ -329,20 +404,20 @@ impl Reserve<'_> {
         unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), len) }
     }
 
-    /// Hands the record to the consumer.
+    /// Hands the record to the consumer, or to the batch.
     ///
     /// ```
     /// let queue = ringlane::record::Queue::private(4096)?;
     /// queue.producer()?.reserve(8).unwrap().commit();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) {
         let len = self.room.len;
         self.commit_len(len);
     }
 
-    /// Hands the first `len` bytes to the consumer as the record.
+    /// Hands the first `len` bytes to the consumer, or to the batch, as the record.
     ///
     /// # Panics
     /// If `len` is more than was reserved.
@@ -356,11 +431,19 @@ impl Reserve<'_> {
     /// assert_eq!(queue.consumer()?.pop().unwrap(), b"short");
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn commit_len(self, len: usize) {
-        assert!(len <= self.room.len, "commit of {len} bytes, {} reserved", self.room.len);
-        let Producer { end, ring, bytes } = self.producer;
-        ring.publish(self.room, len, end.own(), bytes);
-        end.notify();
+        if len > self.room.len {
+            outside(len, 0, self.room.len);
+        }
+        let producer = self.producer;
+        match self.batch {
+            Some(staged) => producer.ring.stage(staged, self.room, len, &producer.bytes),
+            None => {
+                let mut staged = producer.ring.begin();
+                producer.ring.stage(&mut staged, self.room, len, &producer.bytes);
+                producer.publish(staged);
+            }
+        }
     }
 }

@@ -61,6 +61,28 @@ fn hold(len: usize) -> Result<NonNull<u8>> {
     at.map(NonNull::cast).map_err(failed("map"))
 }
 
+/// The same at an address that is `offset` modulo `unit`, a power of two.
+fn hold_at(len: usize, offset: usize, unit: usize) -> Result<NonNull<u8>> {
+    let len = len.checked_next_multiple_of(page_size()).ok_or_else(past_address_space)?;
+    let whole = len.checked_add(unit).ok_or_else(past_address_space)?;
+    let base = hold(whole)?;
+    let ahead = offset.wrapping_sub(base.as_ptr().addr()) & (unit - 1);
+    // SAFETY: `ahead` is less than `unit`, so `len` bytes from there are within.
+    let at = unsafe { base.add(ahead) };
+    if ahead > 0 {
+        // SAFETY: what is before is ours and nobody has seen it.
+        let _ = unsafe { unmap(base, ahead) };
+    }
+    let behind = whole - ahead - len;
+    if behind > 0 {
+        // SAFETY: within the addresses held above.
+        let rest = unsafe { at.add(len) };
+        // SAFETY: what is behind is ours and nobody has seen it.
+        let _ = unsafe { unmap(rest, behind) };
+    }
+    Ok(at)
+}
+
 /// Maps a range to addresses that agree with its offset modulo `unit`, a power of two, so that the kernel
 /// can use pages of that size.
 pub(crate) fn map_aligned(
@@ -70,46 +92,34 @@ pub(crate) fn map_aligned(
     wanted: Protection,
     unit: usize,
 ) -> Result<NonNull<u8>> {
-    let rounded = len.checked_next_multiple_of(page_size()).ok_or_else(past_address_space)?;
-    let whole = rounded.checked_add(unit).ok_or_else(past_address_space)?;
     let file_offset = offset_of(offset)?;
-    let base = hold(whole)?;
-    let ahead = (offset as usize).wrapping_sub(base.as_ptr().addr()) & (unit - 1);
-    let address = NonZeroUsize::new(base.as_ptr().addr() + ahead);
+    let base = hold_at(len, offset as usize, unit)?;
+    let rounded = len.next_multiple_of(page_size());
+    let address = NonZeroUsize::new(base.as_ptr().addr());
     let sharing = if wanted.private { MapFlags::MAP_PRIVATE } else { MapFlags::MAP_SHARED };
-    let (flags, len) = (sharing | MapFlags::MAP_FIXED, length(rounded)?);
-    // SAFETY: the range lies within the addresses held above, which only this function knows.
+    let (flags, whole) = (sharing | MapFlags::MAP_FIXED, length(rounded)?);
+    // SAFETY: the range is the addresses held above, which only this function knows.
     let placed = unsafe {
-        nix::sys::mman::mmap(address, len, protection(wanted), flags, handle, file_offset)
+        nix::sys::mman::mmap(address, whole, protection(wanted), flags, handle, file_offset)
     };
-    let at = match placed {
-        Ok(at) => at.cast::<u8>(),
-        Err(errno) => {
-            // SAFETY: the addresses are ours and nobody has seen them.
-            let _ = unsafe { unmap(base, whole) };
-            return Err(failed("map")(errno));
-        }
-    };
-    if ahead > 0 {
-        // SAFETY: what is before the mapping is ours and nobody has seen it.
-        let _ = unsafe { unmap(base, ahead) };
-    }
-    let behind = whole - ahead - rounded;
-    if behind > 0 {
-        // SAFETY: within the addresses held above.
-        let rest = unsafe { base.add(ahead + rounded) };
-        // SAFETY: what is behind the mapping is ours and nobody has seen it.
-        let _ = unsafe { unmap(rest, behind) };
-    }
-    Ok(at)
+    placed.map(NonNull::cast).map_err(|errno| {
+        // SAFETY: the addresses are ours and nobody has seen them.
+        let _ = unsafe { unmap(base, rounded) };
+        failed("map")(errno)
+    })
 }
 
 /// Maps `[0, head + body)` of the object, and the body once more right behind it: what runs over
-/// the end of the body goes on at its beginning.
-pub(crate) fn map_twice(handle: &Handle, head: usize, body: usize) -> Result<NonNull<u8>> {
+/// the end of the body goes on at its beginning. The first address is a multiple of `unit`, a power of two.
+pub(crate) fn map_twice(
+    handle: &Handle,
+    head: usize,
+    body: usize,
+    unit: usize,
+) -> Result<NonNull<u8>> {
     let once = head.checked_add(body).and_then(|n| Some((n, n.checked_add(body)?)));
     let (first, whole) = once.ok_or_else(past_address_space)?;
-    let base = hold(whole)?;
+    let base = hold_at(whole, 0, unit)?;
     let place = |at: usize, len: usize, offset: usize| {
         let address = NonZeroUsize::new(base.as_ptr().addr() + at);
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
