@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
             for _ in 0..70 {
                 let _ = consumer.try_pop();
             }
-            let _ = (consumer.available(), consumer.pop_timeout(soon));
+            let _ = (consumer.depth(), consumer.pop_timeout(soon));
         }
     }
     if let Ok(queue) = record::Queue::open(&name) {

@@ -81,7 +81,7 @@ fuzz_target!(|input: Input| {
                     producer.as_mut().map(|p| p.try_push(u64::from(*n)));
                 }
                 Step::Pop | Step::Peek => {
-                    consumer.as_mut().map(|c| (c.try_pop(), c.available()));
+                    consumer.as_mut().map(|c| (c.try_pop(), c.depth()));
                 }
                 Step::NewProducer => {
                     drop(producer.take());
@@ -221,6 +221,7 @@ fn calls(name: &Name, steps: &[Step]) {
                 server.as_mut().map(|s| (s.serve_timeout(|_| [1; 13], soon), s.peer()));
                 caller.as_mut().map(|c| (c.call_timeout(1, soon), c.outstanding(), c.peer()));
             }
+            _ => {}
         }
     }
 }

@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "addresses words of the segment")]
 
 use super::segment::Segment;
-use super::slots::stride_of;
 use crate::plain::{self, Plain};
 use crate::sync::AtomicU64;
 use std::fmt;
@@ -10,12 +9,14 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+const WORD: usize = size_of::<u64>();
+
 /// Bytes from the line to the server's copy, for requests and replies of these sizes: the turn word and the
 /// larger of the two, in pairs of cache lines, so that no processor fetches the copy along with the line.
 pub(crate) const fn bytes_of(request: usize, reply: usize) -> usize {
     let larger = if request > reply { request } else { reply };
-    let bytes = stride_of(larger);
-    if bytes > 128 { bytes.next_multiple_of(128) } else { 128 }
+    let pairs = larger.saturating_add(WORD).div_ceil(128);
+    pairs.saturating_mul(128)
 }
 
 /// The line: `turn word | request, or reply`. The word says whose turn it is, and that side may write. And
@@ -23,6 +24,7 @@ pub(crate) const fn bytes_of(request: usize, reply: usize) -> usize {
 /// server that dies meanwhile would take the request with it.
 pub(crate) struct Exchange<Req, Rep> {
     /// Keeps the words mapped.
+    #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
     segment: Arc<Segment>,
     at: NonNull<AtomicU64>,
     _values: PhantomData<fn(Req) -> Rep>,
@@ -47,75 +49,59 @@ impl<Req, Rep> Exchange<Req, Rep> {
         unsafe { self.at.as_ref() }
     }
 
+    /// The place of a value behind the so manieth word.
+    ///
+    /// # Safety
+    /// The data has a whole `T` there, rounded up to words.
+    #[inline(always)]
+    unsafe fn place<T>(&self, word: usize) -> Place<'_, T> {
+        Place {
+            // SAFETY: within the data, by the contract.
+            at: unsafe { self.at.add(word + 1) },
+            #[cfg(loom)]
+            watch: self.segment.watch(word),
+            _cell: PhantomData,
+        }
+    }
+
     /// The place of a request.
     #[inline(always)]
-    pub(crate) fn request(&self) -> Slot<'_, Req> {
-        // SAFETY: the cell has the stride of the larger value, as `of` made sure.
-        unsafe { Slot::at(&self.segment, self.at, 0) }
+    pub(crate) fn request(&self) -> Place<'_, Req> {
+        // SAFETY: the line has room for the larger value, as `of` made sure.
+        unsafe { self.place(0) }
     }
 
     /// The place of a reply.
     #[inline(always)]
-    pub(crate) fn reply(&self) -> Slot<'_, Rep> {
+    pub(crate) fn reply(&self) -> Place<'_, Rep> {
         // SAFETY: as above.
-        unsafe { Slot::at(&self.segment, self.at, 0) }
+        unsafe { self.place(0) }
     }
 
     /// The place of the server's copy of a request.
     #[inline(always)]
-    pub(crate) fn copy(&self) -> Slot<'_, Req> {
-        let words = bytes_of(size_of::<Req>(), size_of::<Rep>()) / size_of::<u64>();
+    pub(crate) fn copy(&self) -> Place<'_, Req> {
         // SAFETY: the data has the stride twice, as its header's check made sure.
-        unsafe { Slot::at(&self.segment, self.at, words) }
+        unsafe { self.place(bytes_of(size_of::<Req>(), size_of::<Rep>()) / WORD) }
     }
 }
 
-/// One place: `turn word | value`.
-pub(crate) struct Slot<'a, T> {
+/// Where a value lies. It is written word by word: a peer that breaks the rules may write it, too.
+pub(crate) struct Place<'a, T> {
     at: NonNull<AtomicU64>,
     #[cfg(loom)]
     watch: &'a crate::sync::Watch,
-    _slots: PhantomData<&'a fn(T) -> T>,
+    _cell: PhantomData<&'a T>,
 }
 
-impl<'a, T> Slot<'a, T> {
-    /// The place that begins with the so manieth word of the data.
-    ///
-    /// # Safety
-    /// The data, which begins at `data`, has `stride_of(size_of::<T>())` bytes at least from there.
-    #[inline(always)]
-    #[cfg_attr(not(loom), expect(unused_variables, reason = "a model has watches in it"))]
-    pub(super) unsafe fn at(
-        segment: &'a Segment,
-        data: NonNull<AtomicU64>,
-        word: usize,
-    ) -> Slot<'a, T> {
-        Slot {
-            // SAFETY: within the data, by the contract.
-            at: unsafe { data.add(word) },
-            #[cfg(loom)]
-            watch: segment.watch(word),
-            _slots: PhantomData,
-        }
-    }
-}
-
-impl<T> Slot<'_, T> {
-    #[inline(always)]
-    fn value(&self) -> NonNull<AtomicU64> {
-        // SAFETY: the value follows the turn word within the place.
-        unsafe { self.at.add(1) }
-    }
-}
-
-impl<T: Plain> Slot<'_, T> {
+impl<T: Plain> Place<'_, T> {
     /// Copies a value in.
     #[inline(always)]
     pub(crate) fn store(&self, value: &T) {
         #[cfg(loom)]
         self.watch.write();
-        // SAFETY: the stride leaves a `T`, rounded up to words, behind the turn word.
-        unsafe { plain::store(self.value(), value) }
+        // SAFETY: whoever made the place vouched for a `T`, rounded up to words.
+        unsafe { plain::store(self.at, value) }
     }
 
     /// Copies the value out.
@@ -123,8 +109,8 @@ impl<T: Plain> Slot<'_, T> {
     pub(crate) fn load(&self) -> T {
         #[cfg(loom)]
         self.watch.read();
-        // SAFETY: the stride leaves a `T`, rounded up to words, behind the turn word.
-        unsafe { plain::load(self.value()) }
+        // SAFETY: as above.
+        unsafe { plain::load(self.at) }
     }
 }
 

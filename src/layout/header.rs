@@ -134,6 +134,7 @@ const LAYOUT: u64 = {
         Part::GATE_OFFSETS[3],
         Part::GATE_OFFSETS[4],
         Part::GATE_OFFSETS[5],
+        Part::GATE_OFFSETS[6],
     ];
     let mut hash = SEED;
     let mut index = 0;

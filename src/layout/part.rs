@@ -78,6 +78,8 @@ pub(crate) struct Gate {
     pub(crate) pid: AtomicU32,
     /// How many holders this end has had.
     pub(crate) generation: AtomicU32,
+    /// One more than the number of the processor on which the holder last began to wait, or called; 0 if none.
+    pub(crate) processor: AtomicU32,
 }
 
 impl Part {
@@ -85,13 +87,14 @@ impl Part {
     pub(super) const POSITION_OFFSETS: [usize; 3] =
         [offset_of!(Position, at), offset_of!(Position, count), offset_of!(Position, within)];
     /// Offsets within [`Gate`] that go into the layout's fingerprint.
-    pub(super) const GATE_OFFSETS: [usize; 6] = [
+    pub(super) const GATE_OFFSETS: [usize; 7] = [
         offset_of!(Gate, sleep),
         offset_of!(Gate, epoch),
         offset_of!(Gate, state),
         offset_of!(Gate, unfenced),
         offset_of!(Gate, pid),
         offset_of!(Gate, generation),
+        offset_of!(Gate, processor),
     ];
 
     /// A part that nobody has held, at position `start`.
@@ -109,6 +112,7 @@ impl Part {
                 unfenced: AtomicU32::new(0),
                 pid: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
+                processor: AtomicU32::new(0),
             }),
         }
     }

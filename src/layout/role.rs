@@ -69,6 +69,7 @@ impl Role {
         let sleep = gate.sleep.load(Ordering::Relaxed);
         gate.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
         gate.pid.store(sys::process_id(), Ordering::Relaxed);
+        gate.processor.store(0, Ordering::Relaxed);
         let generation = gate.generation.load(Ordering::Relaxed).wrapping_add(1);
         gate.generation.store(generation, Ordering::Relaxed);
         gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);

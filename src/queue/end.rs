@@ -5,7 +5,7 @@ use crate::layout::{Parts, Peer, Position, Role, Segment, Side, state};
 use crate::sync::Ordering;
 #[cfg(not(loom))]
 use crate::wait::Watch;
-use crate::wait::{Announced, Bell, Wait, Waiter, shout};
+use crate::wait::{Announced, Bell, Wait, Waiter, shares_processor, shout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +106,10 @@ impl End {
         true
     }
 
+    fn shares_processor(&self) -> bool {
+        shares_processor(&self.parts.own().gate, &self.parts.peer().gate)
+    }
+
     fn announce(&self) -> Announced {
         self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate)
     }
@@ -167,6 +171,9 @@ fn block_while<S, R>(
     mut attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
     let mut waiter = Waiter::new(end(owner).wait, timeout);
+    if end(owner).shares_processor() {
+        waiter.park();
+    }
     loop {
         while let Some(polls) = waiter.burst() {
             poll(owner, polls);

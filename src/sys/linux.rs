@@ -136,6 +136,13 @@ fn page_wiped_on_fork() -> Option<usize> {
     Some(page.as_ptr().expose_provenance())
 }
 
+/// The processor that this thread runs on at the moment. No call of the kernel.
+pub(crate) fn processor() -> Option<u32> {
+    // SAFETY: sched_getcpu(3) takes nothing.
+    let number = unsafe { libc::sched_getcpu() };
+    u32::try_from(number).ok()
+}
+
 pub(crate) fn process_id() -> u32 {
     std::process::id()
 }

@@ -56,3 +56,8 @@ impl Drop for Lock {
         self.0 = None;
     }
 }
+
+/// A model has no processors.
+pub(crate) fn processor() -> Option<u32> {
+    None
+}

@@ -29,6 +29,7 @@
 //! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
 //! | `process_token` | tells this process from its forked children |
 //! | `process_id` | a label for people; never evidence |
+//! | `processor` | which processor this thread runs on, as a hint |
 //! | `open_process(pid)`, `Deaths` | to be told when a process ends: a hint to look at its lock |
 //! | `block_signals` | leaves a helping thread alone |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |
@@ -49,7 +50,7 @@ pub(crate) use linux::*;
 mod loom;
 #[cfg(loom)]
 pub(crate) use self::loom::{
-    Lock, heavy_fence, is_locked_beside, register_fence, try_lock, wait, wake,
+    Lock, heavy_fence, is_locked_beside, processor, register_fence, try_lock, wait, wake,
 };
 
 /// Which object a handle or a name means, whatever it is called.

@@ -48,6 +48,7 @@ impl Bell {
         let sleep = peer.sleep.load(Ordering::Acquire);
         if sleep & 1 == 1 && sleep != self.called {
             self.called = sleep;
+            stand(own);
             shout(own);
         }
     }
@@ -88,6 +89,22 @@ impl Bell {
 fn full_fence() {
     // ORDERING(sleep-fence): SeqCst fence. Pairs with ORDERING(sleep-fence) in Bell::announce.
     fence(Ordering::SeqCst);
+}
+
+/// Says on which processor this end is, and which that is. The peer compares it with its own.
+fn stand(own: &Gate) -> Option<u32> {
+    let here = sys::processor()?.checked_add(1)?;
+    // The peer reads this line after each of its operations, so it is written only if something changed.
+    if own.processor.load(Ordering::Relaxed) != here {
+        own.processor.store(here, Ordering::Relaxed);
+    }
+    Some(here)
+}
+
+/// Whether the peer was last seen on this very processor. Then it does not run now, and to look for what it
+/// does keeps it from doing it. It may have moved since: then it has to wake us, and says where it is.
+pub(crate) fn shares_processor(own: &Gate, peer: &Gate) -> bool {
+    stand(own).is_some_and(|here| peer.processor.load(Ordering::Relaxed) == here)
 }
 
 /// Wakes who sleeps on a gate, whether or not anybody says so: after opening and closing an end, and in

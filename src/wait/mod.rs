@@ -35,7 +35,7 @@ mod bell;
 mod death;
 mod waiter;
 
-pub(crate) use bell::{Announced, Bell, shout};
+pub(crate) use bell::{Announced, Bell, shares_processor, shout};
 #[cfg(not(loom))]
 pub(crate) use death::Watch;
 pub use waiter::Wait;

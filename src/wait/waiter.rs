@@ -1,6 +1,5 @@
 //! How long to look before sleeping, and for how long to sleep.
 
-use crate::sync::spin_hint;
 use std::time::{Duration, Instant};
 
 /// What an end does while it waits. Each end chooses for itself, at any time; the peer cannot tell.
@@ -19,7 +18,8 @@ pub enum Wait {
     Spin,
     /// Looks, and lets others run in between.
     Yield,
-    /// Looks for about as long as a sleep and a wake-up would take, then sleeps.
+    /// Looks for about as long as a sleep and a wake-up would take, then sleeps. At once, if the other end was
+    /// last seen on the same processor: it cannot run while this one looks.
     #[default]
     SpinThenPark,
     /// Sleeps at once.
@@ -29,9 +29,9 @@ pub enum Wait {
 /// About what it costs to be put to sleep and woken.
 const SPIN_BUDGET: Duration = Duration::from_micros(20);
 
-/// Looks between two looks at anything else, such as the clock. Those before the first take about half a
-/// microsecond: longer than a round trip to a peer that is awake, on any two processors of one socket.
-const POLLS: u32 = if cfg!(loom) { 1 } else { 1024 };
+/// Looks between two looks at anything else, such as the clock. They take a microsecond or two: longer than a
+/// round trip to a peer that is awake, on any two processors of one socket.
+const POLLS: u32 = if cfg!(loom) { 1 } else { 128 };
 
 impl Wait {
     /// How often to look before anything else is done.
@@ -84,9 +84,6 @@ impl Waiter {
                 (first || self.within_budget()).then_some(1)
             }
             Wait::Spin | Wait::SpinThenPark => {
-                if cfg!(loom) {
-                    spin_hint();
-                }
                 (first || self.within_budget()).then_some(self.strategy.polls())
             }
         }
@@ -101,6 +98,13 @@ impl Waiter {
         }
         self.until = None;
         false
+    }
+
+    /// Sleeps at once, unless this is a wait that never sleeps.
+    pub(crate) fn park(&mut self) {
+        if self.parks() {
+            self.strategy = Wait::Park;
+        }
     }
 
     /// Whether this wait ever sleeps.
