@@ -119,30 +119,32 @@ pub(crate) unsafe fn write<T: Plain>(to: NonNull<u8>, value: &T) {
 /// As for [`store`], but the words need only be readable.
 #[inline(always)]
 pub(crate) unsafe fn load<T: Plain>(from: NonNull<AtomicU64>) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
     let size = size_of::<T>();
-    // SAFETY: `value` is `size` bytes, zeroed and so initialised, and nobody else has it.
-    let to = unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size) };
     if size > WORDWISE {
         // SAFETY: the caller vouches for the words that hold `size` bytes.
-        unsafe { copy(to.as_mut_ptr(), from.as_ptr().cast(), size) };
-    } else {
-        // Whole words apart from the rest: a copy of a length that varies is a call for each word.
-        let mut words = to.chunks_exact_mut(8);
-        let mut index = 0;
-        for chunk in words.by_ref() {
-            // SAFETY: word `index` lies within the words that the caller vouches for.
-            let word = unsafe { word_at(from, index) }.load(Relaxed);
-            chunk.copy_from_slice(&word.to_ne_bytes());
-            index += 1;
-        }
-        let rest = words.into_remainder();
-        if !rest.is_empty() {
-            // SAFETY: a value that ends within a word has that whole word, by the contract.
-            let word = unsafe { word_at(from, index) }.load(Relaxed);
-            rest.copy_from_slice(&word.to_ne_bytes()[..rest.len()]);
-        }
+        return unsafe { load_copy(from.cast()) };
     }
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: `value` is `size` bytes, zeroed and so initialised, and nobody else has it.
+    let to = unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size) };
+    for (index, chunk) in to.chunks_mut(8).enumerate() {
+        // SAFETY: word `index` lies within the words that the caller vouches for.
+        let word = unsafe { word_at(from, index) }.load(Relaxed);
+        chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
+    }
+    // SAFETY: all bytes were written and `T: AnyBitPattern` takes any of them.
+    unsafe { value.assume_init() }
+}
+
+/// Copies a value out by [`copy`].
+///
+/// # Safety
+/// `from` points to `size_of::<T>()` bytes that stay mapped for the call.
+#[inline(always)]
+unsafe fn load_copy<T: Plain>(from: NonNull<u8>) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: `value` has as many bytes, and the caller vouches for those at `from`.
+    unsafe { copy(value.as_mut_ptr().cast(), from.as_ptr(), size_of::<T>()) };
     // SAFETY: all bytes were written and `T: AnyBitPattern` takes any of them.
     unsafe { value.assume_init() }
 }
@@ -153,34 +155,35 @@ pub(crate) unsafe fn load<T: Plain>(from: NonNull<AtomicU64>) -> T {
 /// `from` points to `size_of::<T>()` bytes, aligned for `T` or to a word, that stay mapped for the call.
 #[inline(always)]
 pub(crate) unsafe fn load_exactly<T: Plain>(from: NonNull<u8>) -> T {
-    if size_of::<T>().is_multiple_of(8) && align_of::<T>() >= 8 {
+    let size = size_of::<T>();
+    if size.is_multiple_of(8) && align_of::<T>() >= 8 {
         // SAFETY: whole words, and aligned as such.
         return unsafe { load(from.cast()) };
     }
-    let mut value = MaybeUninit::<T>::zeroed();
-    let size = size_of::<T>();
-    // SAFETY: `value` is `size` bytes, zeroed and so initialised, and nobody else has it.
-    let to = unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size) };
+    if size >= 16 {
+        // SAFETY: as the contract says.
+        return unsafe { load_copy(from) };
+    }
     // SAFETY: as the contract says.
-    unsafe { narrow::load(from, to, align_of::<T>()) };
-    // SAFETY: all bytes were written and `T: AnyBitPattern` takes any of them.
-    unsafe { value.assume_init() }
+    unsafe { narrow::load(from) }
 }
 
-/// Values whose alignment is less than a word's, in the largest units that it allows.
+/// Values of less than two words, in the largest units that their alignment allows.
 #[cfg(not(loom))]
 mod narrow {
-    use crate::plain::WORDWISE;
+    use crate::plain::Plain;
     use crate::sync::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed};
     use std::ptr::NonNull;
 
     /// # Safety
-    /// `from` points to as many bytes, aligned to `align`, that stay mapped; they are a multiple of it.
+    /// `from` points to `size_of::<T>()` bytes, aligned for `T`, that stay mapped.
     #[inline(always)]
-    pub(super) unsafe fn load(from: NonNull<u8>, to: &mut [u8], align: usize) {
+    pub(super) unsafe fn load<T: Plain>(from: NonNull<u8>) -> T {
+        let mut bytes = [0; 16];
         macro_rules! units {
             ($atomic:ty) => {
-                for (index, unit) in to.chunks_exact_mut(size_of::<$atomic>()).enumerate() {
+                let units = bytes.chunks_exact_mut(size_of::<$atomic>());
+                for (index, unit) in units.take(size_of::<T>() / size_of::<$atomic>()).enumerate() {
                     // SAFETY: within the bytes, by the contract.
                     let at = unsafe { from.cast::<$atomic>().add(index) };
                     // SAFETY: mapped and aligned, by the contract.
@@ -188,15 +191,18 @@ mod narrow {
                 }
             };
         }
-        match align {
-            // SAFETY: as the contract says.
-            _ if to.len() > WORDWISE => unsafe {
-                crate::plain::copy(to.as_mut_ptr(), from.as_ptr(), to.len())
-            },
-            1 => units!(AtomicU8),
-            2 => units!(AtomicU16),
-            _ => units!(AtomicU32),
+        match align_of::<T>() {
+            1 => {
+                units!(AtomicU8);
+            }
+            2 => {
+                units!(AtomicU16);
+            }
+            _ => {
+                units!(AtomicU32);
+            }
         }
+        bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()])
     }
 }
 
@@ -205,7 +211,7 @@ mod narrow {
 mod narrow {
     use std::ptr::NonNull;
 
-    pub(super) unsafe fn load(_from: NonNull<u8>, _to: &mut [u8], _align: usize) {
+    pub(super) unsafe fn load<T>(_from: NonNull<u8>) -> T {
         unreachable!("models use whole words");
     }
 }

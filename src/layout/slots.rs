@@ -176,12 +176,8 @@ impl<'a, T: Plain> Cells<'a, T> {
     pub(crate) fn load(self, position: u64) -> T {
         #[cfg(loom)]
         self.watch(position).read();
-        match self.dense {
-            // SAFETY: the stride leaves a `T`, rounded up to words, before the sequence word.
-            false => unsafe { plain::load(self.in_slot(position)) },
-            // SAFETY: a value's own place, of its size, and aligned as it is: the data begins at a page.
-            true => unsafe { plain::load_exactly(self.beside(position)) },
-        }
+        // SAFETY: a place of a `T`, in the data that the slots keep, aligned for it or to a word.
+        unsafe { plain::load_exactly(self.place(position)) }
     }
 
     /// The places of `count` values from a position on, which wrap at the end: where both parts begin, and
@@ -195,6 +191,23 @@ impl<'a, T: Plain> Cells<'a, T> {
         assert!(count as u64 <= self.capacity(), "{count} values are more than there are places");
         let first = count.min(self.capacity() as usize - self.index(position));
         self.dense.then(|| (self.beside(position).cast(), first, self.at.cast()))
+    }
+
+    /// Copies `values`, `count` of them at most, in from a position on. Says how many there were.
+    #[inline(always)]
+    pub(crate) fn store_each(
+        self,
+        position: u64,
+        count: usize,
+        values: impl Iterator<Item = T>,
+    ) -> usize {
+        let mut walk = self.walk(position, count);
+        let mut stored = 0;
+        for value in values.take(count) {
+            walk.store(&value);
+            stored += 1;
+        }
+        stored
     }
 
     /// Copies `values` in from a position on.

@@ -418,13 +418,8 @@ impl<'a, T: Plain> Reserve<'a, T> {
     /// ```
     #[inline]
     pub fn fill(&mut self, values: impl IntoIterator<Item = T>) -> usize {
-        let mut walk = self.producer.slots.cells().walk(self.tail, self.len);
-        let mut filled = 0;
-        for value in values.into_iter().take(self.len) {
-            walk.store(&value);
-            filled += 1;
-        }
-        filled
+        let values = values.into_iter().take(self.len);
+        self.producer.slots.cells().store_each(self.tail, self.len, values)
     }
 
     /// Puts as many values in as there is room for.

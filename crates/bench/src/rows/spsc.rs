@@ -1,4 +1,5 @@
 //! Values through `ringlane::spsc`.
+#![allow(unsafe_code, reason = "reads and writes in place")]
 
 use crate::payload::{check_words, words};
 use crate::row::Row;
@@ -12,7 +13,10 @@ pub const ROWS: &[Row] = &[
     Row::trip("spsc round trip 8 B, both asleep", 8, 2_000, sleeping_trip),
     Row::one_way("spsc one way 8 B", 8, 30_000_000, one_way::<1>),
     Row::one_way("spsc one way 8 B, spinning only", 8, 30_000_000, one_way_spin).note("Wait::Spin"),
-    Row::one_way("spsc one way 8 B, spans of 64", 8, 60_000_000, spans).note("Layout::Dense"),
+    Row::one_way("spsc one way 8 B, spans of 64", 8, 60_000_000, spans_in_place)
+        .note("Layout::Dense, slices"),
+    Row::one_way("spsc one way 8 B, spans of 64, copied", 8, 60_000_000, spans)
+        .note("Layout::Dense, fill and iter"),
     Row::one_way("spsc one way 8 B, spans of 64, slots", 8, 30_000_000, spans_in_slots),
     Row::one_way("spsc one way 56 B", 56, 8_000_000, one_way::<7>),
     Row::one_way("spsc one way 1 KiB", 1024, 800_000, one_way::<128>),
@@ -105,14 +109,18 @@ fn one_way_spin(side: &Side) -> Sample {
 const SPAN: u64 = 64;
 
 /// Values that a queue of spans holds: within the first-level cache, too.
-const HELD: usize = 4096;
+const HELD: usize = BYTES / 8;
+
+fn span_queue(side: &Side, layout: spsc::Layout) -> spsc::Queue<u64> {
+    side.shared(
+        "line",
+        |name| spsc::Queue::options().capacity(HELD).layout(layout).create(name),
+        spsc::Queue::open,
+    )
+}
 
 fn spans_as(side: &Side, layout: spsc::Layout) -> Sample {
-    let queue = side.shared(
-        "line",
-        |name| spsc::Queue::<u64>::options().capacity(HELD).layout(layout).create(name),
-        spsc::Queue::open,
-    );
+    let queue = span_queue(side, layout);
     if side.is_first() {
         let mut producer = queue.producer().expect("an end");
         side.stream(SPAN, |from| {
@@ -141,4 +149,40 @@ fn spans(side: &Side) -> Sample {
 
 fn spans_in_slots(side: &Side) -> Sample {
     spans_as(side, spsc::Layout::Slots)
+}
+
+/// Writes and reads where the values lie.
+fn spans_in_place(side: &Side) -> Sample {
+    let queue = span_queue(side, spsc::Layout::Dense);
+    if side.is_first() {
+        let mut producer = queue.producer().expect("an end");
+        side.stream(SPAN, |from| {
+            let mut room = producer.reserve(SPAN as usize).expect("a living peer");
+            // SAFETY: both processes are this program, which writes only to what it reserved.
+            let (here, there) = unsafe { room.as_mut_slices() }.expect("side by side");
+            let mut next = from;
+            for part in [here, there] {
+                part.iter_mut().zip(next..).for_each(|(value, n)| *value = n);
+                next += part.len() as u64;
+            }
+            room.commit();
+        })
+    } else {
+        let mut consumer = queue.consumer().expect("an end");
+        side.stream(SPAN, |from| {
+            let mut next = from;
+            while next < from + SPAN {
+                let span = consumer.read((from + SPAN - next) as usize).expect("a living peer");
+                // SAFETY: both processes are this program, which writes only to what it reserved.
+                let (here, there) = unsafe { span.as_slices() }.expect("side by side");
+                for part in [here, there] {
+                    let wrong =
+                        part.iter().zip(next..).fold(0, |bad, (value, n)| bad | (value ^ n));
+                    assert!(wrong == 0, "what came is not what was sent, after {next}");
+                    next += part.len() as u64;
+                }
+                span.release();
+            }
+        })
+    }
 }
