@@ -284,23 +284,35 @@ pub enum PopError {
     PeerDied,
     /// What the producer wrote cannot be: this ring is not used any more.
     Corrupt,
+    /// The value that comes next is not whole yet: a living process, which may be stopped, has begun to push
+    /// it. Only in rings for many ([`mpmc`](crate::mpmc)).
+    Stalled {
+        /// The process id that it gave.
+        pid: u32,
+    },
 }
 
 impl PopError {
-    /// Whether waiting longer could have helped.
+    /// Whether waiting longer could have helped: nothing is there, or nothing that is whole.
     ///
     /// ```
     /// assert!(ringlane::PopError::Empty.is_empty());
     /// assert!(!ringlane::PopError::PeerDied.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        matches!(self, PopError::Empty)
+        matches!(self, PopError::Empty | PopError::Stalled { .. })
     }
 }
 
 impl fmt::Display for PopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            PopError::Stalled { pid } => {
+                return write!(
+                    f,
+                    "process {pid} has begun to push the next value and not finished"
+                );
+            }
             PopError::Empty => "the ring is empty",
             PopError::Closed => "the producer closed the ring",
             PopError::PeerDied => "the producer's process died",
@@ -316,7 +328,7 @@ impl From<PopError> for std::io::Error {
     fn from(error: PopError) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match error {
-            PopError::Empty => Io::TimedOut,
+            PopError::Empty | PopError::Stalled { .. } => Io::TimedOut,
             PopError::Closed | PopError::PeerDied => Io::BrokenPipe,
             PopError::Corrupt => Io::InvalidData,
         };

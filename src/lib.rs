@@ -24,7 +24,7 @@ pub use layout::Peer;
 pub use plain::Plain;
 #[cfg(not(loom))]
 pub use queue::inspect;
-pub use queue::{call, record, spsc};
+pub use queue::{call, mpmc, record, spsc};
 pub use shm::{
     Capabilities, CloseError, Granted, Lifetime, MapOptions, Mapping, Name, OpenOptions, Resize,
     SharedMemory, capabilities,

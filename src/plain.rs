@@ -216,6 +216,62 @@ mod narrow {
     }
 }
 
+/// Whether [`swap_pair`] is there.
+pub(crate) fn has_pairs() -> bool {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    return std::is_x86_feature_detected!("cmpxchg16b");
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    return false;
+}
+
+/// Compares two words with `seen` and, if they are the same, replaces them by `new`, in one step that orders
+/// everything. Whether it did.
+///
+/// # Safety
+/// `at` points to two words, aligned to 16 bytes, that stay mapped writable for the call; [`has_pairs`].
+#[inline(always)]
+pub(crate) unsafe fn swap_pair(at: NonNull<AtomicU64>, seen: [u64; 2], new: [u64; 2]) -> bool {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    {
+        let done: u8;
+        // SAFETY: the words are valid by the contract. rbx, of which the compiler knows nothing, is as before
+        // when this ends; what else changes is declared.
+        unsafe {
+            std::arch::asm!(
+                "xchg {low}, rbx",
+                "lock cmpxchg16b [rdi]",
+                "sete {done}",
+                "mov rbx, {low}",
+                low = inout(reg) new[0] => _,
+                done = out(reg_byte) done,
+                in("rdi") at.as_ptr(),
+                in("rcx") new[1],
+                inout("rax") seen[0] => _,
+                inout("rdx") seen[1] => _,
+                options(nostack),
+            );
+        }
+        done != 0
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    {
+        let _ = (at, seen, new);
+        unreachable!("has_pairs says so")
+    }
+}
+
+/// Asks for the line of an address, to be written soon. Only a hint: any address will do.
+#[inline(always)]
+pub(crate) fn fetch_to_write(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    // SAFETY: a prefetch faults at no address, and changes nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    let _ = at;
+}
+
 /// Copies bytes of which one side may change under way: assembly, so the race is the machine's
 /// and outside the language.
 ///

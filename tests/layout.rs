@@ -209,6 +209,38 @@ fn calls_lie_where_the_page_says() {
 }
 
 #[test]
+fn rings_for_many_lie_where_the_page_says() {
+    if !like_the_examples() {
+        return;
+    }
+    let tables = tables("Rings for many");
+    let [words, slots] = &tables[..] else { panic!("two tables of a ring for many") };
+    let name = name("many");
+    let queue = ringlane::mpmc::Queue::<u64>::create(&name, 4).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    (1..=3).for_each(|n| producer.try_push(n).unwrap());
+    assert_eq!(consumer.try_pop(), Ok(1));
+    let image = Image::of(&name);
+    image.check(0, words);
+    image.check(12288, slots);
+    let numbers = [(28, 4, 4), (40, 8, 4), (48, 8, 16), (88, 8, 4096), (96, 8, 12288)];
+    for (offset, bytes, wanted) in numbers {
+        assert_eq!(image.number(offset, bytes), wanted, "header at {offset}");
+    }
+    // Claimed by the first place in its first generation, a run of one; then skipped.
+    let claimed = 1 << 23 | 1 << 9 | 1;
+    let room = producer.try_reserve().unwrap();
+    assert_eq!(Image::of(&name).number(12288 + 56, 8), claimed);
+    drop(room);
+    assert_eq!(Image::of(&name).number(12288 + 56, 8), 1 << 23 | 2);
+    // Runs of two, in the second turn.
+    (2..=3).for_each(|n| assert_eq!(consumer.try_pop(), Ok(n)));
+    let _ = consumer.try_pop();
+    producer.try_push_slice(&[4, 5]).unwrap();
+    assert_eq!(Image::of(&name).number(12288 + 24, 8), 2 << 23);
+}
+
+#[test]
 fn strides_are_what_the_page_says() {
     fn stride<T: ringlane::Plain>(of: &str) -> u64 {
         let name = name(of);

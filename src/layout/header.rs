@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "declares the header a plain value")]
 
 use super::part::{Part, Side};
+use super::participants::{Common, PLACES, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::shm::Wrap;
 use std::mem::offset_of;
@@ -22,11 +23,16 @@ pub(crate) enum Kind {
     Spsc = 1,
     Record = 2,
     Call = 3,
+    /// Many producers and consumers; what a consumer took is gone.
+    Mpmc = 4,
+    /// The same, but what a consumer took comes again unless it is acknowledged.
+    MpmcAck = 5,
 }
 
 impl Kind {
     pub(crate) fn of(number: u32) -> Option<Kind> {
-        [Kind::Spsc, Kind::Record, Kind::Call].into_iter().find(|kind| *kind as u32 == number)
+        let known = [Kind::Spsc, Kind::Record, Kind::Call, Kind::Mpmc, Kind::MpmcAck];
+        known.into_iter().find(|kind| *kind as u32 == number)
     }
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -34,6 +40,7 @@ impl Kind {
             Kind::Spsc => "spsc",
             Kind::Record => "record",
             Kind::Call => "call",
+            Kind::Mpmc | Kind::MpmcAck => "mpmc",
         }
     }
 
@@ -44,6 +51,19 @@ impl Kind {
             (Kind::Call, Side::Consumer) => "server",
             (_, Side::Producer) => "producer",
             (_, Side::Consumer) => "consumer",
+        }
+    }
+
+    /// Whether it has places for many instead of two ends.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Kind::Mpmc | Kind::MpmcAck)
+    }
+
+    /// Where the data begins, with pages of `page` bytes.
+    fn data_at(self, page: usize) -> usize {
+        match self.is_shared() {
+            false => 2 * page,
+            true => (page + PLACES * size_of::<Participant>()).next_multiple_of(page),
         }
     }
 }
@@ -105,6 +125,7 @@ unsafe impl bytemuck::Pod for Header {}
 
 const _: () = assert!(size_of::<Header>() == 24 + 8 + 12 * 8 + 64 + 8);
 const _: () = assert!(size_of::<Header>() <= PRODUCER_AT);
+const _: () = assert!(PRODUCER_AT + size_of::<Common>() <= 4096);
 
 /// FNV-1a over 64-bit words. It guards against accidents, not against malice.
 const fn mix(hash: u64, word: u64) -> u64 {
@@ -135,6 +156,19 @@ const LAYOUT: u64 = {
         Part::GATE_OFFSETS[4],
         Part::GATE_OFFSETS[5],
         Part::GATE_OFFSETS[6],
+        Common::OFFSETS[0],
+        Common::OFFSETS[1],
+        Common::OFFSETS[2],
+        Common::OFFSETS[3],
+        Common::OFFSETS[4],
+        Common::OFFSETS[5],
+        Participant::OFFSETS[0],
+        Participant::OFFSETS[1],
+        Participant::OFFSETS[2],
+        Participant::OFFSETS[3],
+        Participant::OFFSETS[4],
+        Participant::OFFSETS[5],
+        size_of::<Participant>(),
     ];
     let mut hash = SEED;
     let mut index = 0;
@@ -158,7 +192,7 @@ impl Spec {
     pub(crate) fn header(&self, page: usize) -> Result<Header> {
         let too_large = || {
             let text = match self.kind {
-                Kind::Spsc | Kind::Call => {
+                Kind::Spsc | Kind::Call | Kind::Mpmc | Kind::MpmcAck => {
                     format!("capacity {} times {} bytes is too large", self.capacity, self.stride)
                 }
                 Kind::Record => format!("capacity {} bytes is too large", self.capacity),
@@ -166,7 +200,7 @@ impl Spec {
             Error::new(ErrorKind::InvalidSize, text)
         };
         let unit = match self.kind {
-            Kind::Spsc => self.stride,
+            Kind::Spsc | Kind::Mpmc | Kind::MpmcAck => self.stride,
             Kind::Record => 1,
             // The line, and the server's copy.
             Kind::Call => self.stride.checked_mul(2).ok_or_else(too_large)?,
@@ -177,7 +211,7 @@ impl Spec {
             .and_then(|n| n.checked_next_multiple_of(page))
             .filter(|n| *n <= isize::MAX as usize / 4)
             .ok_or_else(too_large)?;
-        let data_at = 2 * page;
+        let data_at = self.kind.data_at(page);
         let capacity = if self.kind == Kind::Record { data_len } else { self.capacity };
         let mut type_name = [0; 64];
         let len = (0..=self.type_name.len().min(64))
@@ -295,11 +329,11 @@ impl Header {
             && page <= 1 << 30
             && page.is_multiple_of(crate::sys::page_size())
             && match kind {
-                Kind::Spsc => {
+                Kind::Spsc | Kind::Mpmc | Kind::MpmcAck => {
                     spec.capacity.is_power_of_two()
                         && spec.stride > 0
                         && (spec.stride == super::slots::stride_of(spec.value_size)
-                            || spec.stride == spec.value_size)
+                            || kind == Kind::Spsc && spec.stride == spec.value_size)
                         && spec.wrap == Wrap::Never
                         && spec.reply == (0, 0)
                 }
@@ -325,7 +359,8 @@ impl Header {
 
     /// Checks that the ring is the one that `spec` expects. Capacity and stride are the creator's.
     pub(crate) fn expect(&self, spec: &Spec) -> Result<()> {
-        let Some(kind) = Kind::of(self.kind).filter(|kind| *kind == spec.kind) else {
+        let same = |kind: &Kind| *kind == spec.kind || kind.is_shared() && spec.kind.is_shared();
+        let Some(kind) = Kind::of(self.kind).filter(same) else {
             let text = format!(
                 "is a ring of kind {}, and {} is wanted",
                 Kind::of(self.kind).map_or("?", Kind::as_str),

@@ -7,14 +7,18 @@
 //!   2 P          data: slots, bytes of records, or a call cell      mapped once or twice
 //! ```
 //!
+//! A ring for many has the words of all where the producer's part is, then a place for each, then slots.
+//!
 //! Each side writes to its own part only, and the producer to the data; so the two parts can as well
 //! lie in two objects of which each side maps the other's read-only. A call cell is the exception: its one
 //! line of data is written by both sides in turn. All numbers are in the machine's byte order. `docs/layout.md` is the normative description.
 
 mod cell;
+mod control;
 mod data;
 mod header;
 mod part;
+mod participants;
 #[cfg(not(loom))]
 mod peek;
 mod role;
@@ -22,12 +26,14 @@ mod segment;
 mod slots;
 
 pub(crate) use cell::{Exchange, bytes_of};
+pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
 pub(crate) use header::{Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
+pub(crate) use participants::{Common, Crowd, Members, Owner, Place, standing};
 #[cfg(not(loom))]
-pub(crate) use peek::{Abandoned, PartImage, Peek};
+pub(crate) use peek::{Abandoned, PartImage, ParticipantImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Parts, Segment, data_unit};
+pub(crate) use segment::{Create, Hall, Parts, Segment, data_unit};
 pub(crate) use slots::{Cells, Slots};

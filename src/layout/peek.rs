@@ -2,6 +2,9 @@
 
 use super::header::{Header, Kind, MAGIC, PRODUCER_AT};
 use super::part::{Gate, Part, Position, Side, state};
+use super::participants::{
+    Common, LOCK_BYTES, Members, PLACES, Participant, Status, lock_byte, standing,
+};
 use super::role::{Peer, judge};
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +28,20 @@ pub(crate) struct PartImage {
     pub(crate) pid: u32,
     pub(crate) generation: u32,
     pub(crate) holder: Peer,
+}
+
+/// What a place of a ring for many said when it was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ParticipantImage {
+    pub(crate) place: usize,
+    pub(crate) side: Side,
+    pub(crate) holder: Peer,
+    pub(crate) pid: u32,
+    pub(crate) dead_pid: u32,
+    pub(crate) generation: u32,
+    pub(crate) deaths: u64,
+    pub(crate) skipped: u64,
+    pub(crate) redelivered: u64,
 }
 
 impl Peek {
@@ -79,6 +96,60 @@ impl Peek {
         })
     }
 
+    /// The head of a ring for many.
+    pub(crate) fn head(&self) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.read((PRODUCER_AT + offset_of!(Common, head)) as u64, &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// Who takes part in a ring for many, or did.
+    pub(crate) fn participants(&self) -> Result<Vec<ParticipantImage>> {
+        let mut common = [0; size_of::<Common>()];
+        self.read(PRODUCER_AT as u64, &mut common)?;
+        let used = offset_of!(Common, members) + offset_of!(Members, used);
+        let used = (word(&common, used) as usize).min(PLACES);
+        let mut all = Vec::new();
+        for place in 0..used {
+            let at = self.header.consumer_at + (place * size_of::<Participant>()) as u64;
+            let mut bytes = [0; size_of::<Participant>()];
+            self.read(at, &mut bytes)?;
+            let status = Status::of(long(&bytes, offset_of!(Participant, status)));
+            let seen = || {
+                let mut word = [0; 8];
+                let again = self.read(at + offset_of!(Participant, status) as u64, &mut word);
+                let status = Status::of(u64::from_ne_bytes(word));
+                let state = match status.standing {
+                    _ if again.is_err() => state::CLOSED,
+                    standing::VACANT => state::VACANT,
+                    standing::CLOSED => state::CLOSED,
+                    _ => state::ATTACHED,
+                };
+                (state, status.generation)
+            };
+            let locked = || sys::is_locked(&self.handle, lock_byte(place)).unwrap_or(true);
+            all.push(ParticipantImage {
+                place,
+                side: status.side,
+                holder: judge(seen, locked),
+                pid: word(&bytes, offset_of!(Participant, pid)),
+                dead_pid: word(&bytes, offset_of!(Participant, dead_pid)),
+                generation: status.generation,
+                deaths: long(&bytes, offset_of!(Participant, deaths)),
+                skipped: long(&bytes, offset_of!(Participant, skipped)),
+                redelivered: long(&bytes, offset_of!(Participant, redelivered)),
+            });
+        }
+        Ok(all)
+    }
+
+    fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        if sys::read_at(&self.handle, at, bytes)? < bytes.len() {
+            return Err(Error::new(ErrorKind::Corrupt, "was truncated while it was looked at"));
+        }
+        Ok(())
+    }
+
     /// Whether the object begins as a ring does, whatever else is wrong with it.
     pub(crate) fn is_ring(name: &Name) -> Result<bool> {
         let handle = sys::open(name.as_str(), Access::Read)?;
@@ -117,6 +188,19 @@ impl Abandoned {
             };
             ring._locks.push(lock);
         }
+        let handle = sys::reopen(&ring.handle, Access::ReadWrite)?;
+        let (first, places) = (lock_byte(0), LOCK_BYTES - lock_byte(0));
+        let Some(lock) = sys::try_lock_all(handle, first, places)? else {
+            let text = match Peek::open(name).and_then(|peek| peek.participants()) {
+                Ok(all) => match all.iter().find(|one| one.holder == Peer::Alive) {
+                    Some(one) => format!("process {} takes part in it", one.pid),
+                    None => "a process is about to take part in it".into(),
+                },
+                Err(_) => "a living process takes part in it".into(),
+            };
+            return Err(Error::new(ErrorKind::InUse, text));
+        };
+        ring._locks.push(lock);
         Ok(ring)
     }
 

@@ -1,8 +1,12 @@
 //! A segment: made or checked, mapped, and then only handed out in parts.
 #![allow(unsafe_code, reason = "turns mapped bytes into references to atomics")]
 
+use super::control::Turns;
 use super::header::{Header, Kind, Spec};
 use super::part::{Part, Side};
+use super::participants::{Common, PLACES, Participant};
+#[cfg(not(loom))]
+use super::participants::{LOCK_BYTES, lock_byte};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain;
 #[cfg(not(loom))]
@@ -51,11 +55,14 @@ unsafe impl Sync for Segment {}
 struct Words {
     producer: NonNull<Part>,
     consumer: NonNull<Part>,
+    /// In the places of the two, in a ring for many.
+    common: NonNull<Common>,
+    participants: NonNull<Participant>,
     data: NonNull<AtomicU64>,
     #[cfg(not(loom))]
     mapping: crate::shm::Mapping,
     #[cfg(loom)]
-    _heap: (Box<[Part; 2]>, Box<[AtomicU64]>),
+    _heap: (Box<[Part; 2]>, Box<[AtomicU64]>, Box<Common>, Box<[Participant]>),
     /// One for each word of the data.
     #[cfg(loom)]
     watches: Box<[crate::sync::Watch]>,
@@ -134,6 +141,13 @@ impl Segment {
             };
             locks.push(lock);
         }
+        let handle = sys::reopen(memory.handle(), sys::Access::ReadWrite)?;
+        let (first, places) = (lock_byte(0), LOCK_BYTES - lock_byte(0));
+        let Some(lock) = sys::try_lock_all(handle, first, places)? else {
+            let text = "a process takes part in a ring in it";
+            return Err(Error::new(ErrorKind::InUse, text));
+        };
+        locks.push(lock);
         let mut magic = [0; super::header::MAGIC.len()];
         let read = sys::read_at(memory.handle(), 0, &mut magic)?;
         if read == magic.len() && magic == super::header::MAGIC {
@@ -190,6 +204,45 @@ impl Segment {
         self.words.mapping.granted()
     }
 
+    /// The words that all participants share.
+    ///
+    /// # Panics
+    /// If the ring is not one for many.
+    pub(crate) fn common(&self) -> &Common {
+        self.assert_shared();
+        // SAFETY: it points into the mapping or heap that `self` holds, where a ring for many, just checked,
+        // has these words; all of them are atomics, for which zeroes are a value.
+        unsafe { self.words.common.as_ref() }
+    }
+
+    /// The places that have been held, perhaps.
+    ///
+    /// # Panics
+    /// If the ring is not one for many.
+    pub(crate) fn participants(&self) -> &[Participant] {
+        let used = self.common().members.used.load(Ordering::Relaxed) as usize;
+        // SAFETY: as for `common`; so many places follow each other there.
+        unsafe { std::slice::from_raw_parts(self.words.participants.as_ptr(), used.min(PLACES)) }
+    }
+
+    /// One place.
+    ///
+    /// # Panics
+    /// If the ring is not one for many, or has no such place.
+    pub(crate) fn participant(&self, index: usize) -> &Participant {
+        self.assert_shared();
+        assert!(index < PLACES, "no place {index}");
+        // SAFETY: as for `participants`, and the index was just checked.
+        let participant = unsafe { self.words.participants.add(index) };
+        // SAFETY: as above.
+        unsafe { participant.as_ref() }
+    }
+
+    fn assert_shared(&self) {
+        let kind = Kind::of(self.header.kind);
+        assert!(kind.is_some_and(Kind::is_shared), "a ring with two ends");
+    }
+
     #[cfg(loom)]
     pub(super) fn watch(&self, word: usize) -> &crate::sync::Watch {
         &self.words.watches[word]
@@ -207,6 +260,13 @@ impl Words {
             Kind::Spsc if start != 0 => self.pretend_lap_before(header, start),
             // SAFETY: the data begins with a whole word, and `self` keeps it.
             Kind::Call => unsafe { plain::word_at(self.data, 0) }.store(start, Ordering::Relaxed),
+            Kind::Mpmc | Kind::MpmcAck => {
+                if start != 0 {
+                    self.pretend_lap_before(header, start);
+                }
+                // SAFETY: the words of all are there, zeroes so far, and nobody else has them yet.
+                unsafe { self.common.as_ref() }.begin_at(start);
+            }
             Kind::Spsc | Kind::Record => {}
         }
     }
@@ -221,7 +281,10 @@ impl Words {
                 (position & (header.capacity - 1)) * header.stride / 8 + header.stride / 8 - 1;
             // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
             let sequence = unsafe { plain::word_at(self.data, word as usize) };
-            let before = position.wrapping_add(1).wrapping_sub(header.capacity);
+            let before = match Kind::of(header.kind) {
+                Some(kind) if kind.is_shared() => Turns::of(header.capacity).before(position).0,
+                _ => position.wrapping_add(1).wrapping_sub(header.capacity),
+            };
             sequence.store(before, Ordering::Relaxed);
         }
     }
@@ -265,6 +328,35 @@ impl Parts {
     }
 }
 
+/// What the participants of a ring for many share, without a detour on each access.
+#[derive(Clone, Debug)]
+pub(crate) struct Hall {
+    /// Keeps the words mapped.
+    segment: Arc<Segment>,
+    common: NonNull<Common>,
+}
+
+// SAFETY: the words are atomics, and the segment that holds them is Send and Sync.
+unsafe impl Send for Hall {}
+// SAFETY: as above.
+unsafe impl Sync for Hall {}
+
+impl Hall {
+    pub(crate) fn of(segment: &Arc<Segment>) -> Hall {
+        Hall { segment: Arc::clone(segment), common: NonNull::from(segment.common()) }
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    #[inline(always)]
+    pub(crate) fn common(&self) -> &Common {
+        // SAFETY: it came from a reference into the segment that `self` keeps.
+        unsafe { self.common.as_ref() }
+    }
+}
+
 #[cfg(not(loom))]
 impl Words {
     /// Maps a checked segment.
@@ -279,6 +371,8 @@ impl Words {
         Ok(Words {
             producer: at(super::header::PRODUCER_AT).cast(),
             consumer: at(header.consumer_at as usize).cast(),
+            common: at(super::header::PRODUCER_AT).cast(),
+            participants: at(header.consumer_at as usize).cast(),
             data: at(control).cast(),
             mapping,
         })
@@ -303,6 +397,10 @@ impl Words {
     fn fill(self, header: &Header, start: u64) -> Result<Words> {
         let words = self;
         words.mapping.write_at(0, bytemuck::bytes_of(header))?;
+        if Kind::of(header.kind).is_some_and(Kind::is_shared) {
+            // Zeroes are what its words begin with.
+            return Ok(words);
+        }
         for part in [words.producer, words.consumer] {
             // SAFETY: it points to room for a `Part`, aligned to a line, that nobody else has yet.
             unsafe { part.write(Part::new(start)) };
@@ -320,11 +418,15 @@ impl Words {
     fn new(_memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         let parts = Box::new([Part::new(how.start), Part::new(how.start)]);
         let data: Box<[AtomicU64]> = (0..header.data_len / 8).map(|_| AtomicU64::new(0)).collect();
+        let common = Box::new(Common::new());
+        let participants: Box<[Participant]> = (0..PLACES).map(|_| Participant::new()).collect();
         Ok(Words {
             producer: NonNull::from(&parts[0]),
             consumer: NonNull::from(&parts[1]),
+            common: NonNull::from(&*common),
+            participants: NonNull::from(&participants[0]),
             data: NonNull::from(&data[0]),
-            _heap: (parts, data),
+            _heap: (parts, data, common, participants),
             watches: (0..header.data_len / 8).map(|_| crate::sync::Watch::new()).collect(),
         })
     }

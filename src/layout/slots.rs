@@ -3,7 +3,7 @@
 
 use super::segment::Segment;
 use crate::plain::{self, Plain};
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -169,6 +169,58 @@ impl<'a, T: Plain> Cells<'a, T> {
         self.watch(position).write();
         // SAFETY: a place of a `T`, which is the producer's until it publishes it.
         unsafe { plain::write(self.place(position), value) };
+    }
+
+    /// Copies a value in where threads of this process may read meanwhile, to learn afterwards that they should
+    /// not have. Slots only.
+    #[inline(always)]
+    pub(crate) fn store_among_readers(self, position: u64, value: &T) {
+        #[cfg(loom)]
+        self.watch(position).write();
+        // SAFETY: the stride leaves a `T`, rounded up to words, before the sequence word.
+        unsafe { plain::store(self.in_slot(position), value) };
+    }
+
+    /// Copies a value out while others may write it: it counts only if the caller learns that nobody did. Slots
+    /// only.
+    #[inline(always)]
+    pub(crate) fn load_unsure(self, position: u64) -> T {
+        // SAFETY: as in `store_among_readers`; any bytes are a `T`.
+        unsafe { plain::load(self.in_slot(position)) }
+    }
+
+    /// Whether a value and its word can be written in one step.
+    pub(crate) fn in_pairs() -> bool {
+        Self::STRIDE == 2 * WORD && plain::has_pairs()
+    }
+
+    /// What is in a slot of two words, as it was at two moments.
+    #[inline(always)]
+    pub(crate) fn pair(self, position: u64) -> [u64; 2] {
+        assert!(Self::STRIDE == 2 * WORD, "a slot of two words");
+        // SAFETY: within the data, as in `sequence`.
+        let value = unsafe { plain::word_at(self.in_slot(position), 0) };
+        [value.load(Ordering::Relaxed), self.sequence(position).load(Ordering::Relaxed)]
+    }
+
+    /// Replaces what was seen in a slot of two words by a value and its word, if it is still the same.
+    ///
+    /// # Panics
+    /// If slots have other sizes.
+    #[inline(always)]
+    pub(crate) fn swap(self, position: u64, seen: [u64; 2], value: &T, word: u64) -> bool {
+        assert!(Self::STRIDE == 2 * WORD && size_of::<T>() <= WORD, "a slot of two words");
+        let mut bytes = [0; WORD];
+        bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(value));
+        // SAFETY: a slot of two words is aligned to both, for the data begins at a page; the caller asked
+        // `in_pairs`.
+        unsafe { plain::swap_pair(self.in_slot(position), seen, [u64::from_ne_bytes(bytes), word]) }
+    }
+
+    /// Asks for the line in which the sequence word of a position lies, to be written.
+    #[inline(always)]
+    pub(crate) fn fetch_to_write(self, position: u64) {
+        plain::fetch_to_write(std::ptr::from_ref(self.sequence(position)).cast());
     }
 
     /// Copies a value out.

@@ -28,6 +28,57 @@ pub(super) enum Blocked {
     PeerDied,
 }
 
+/// What a wait needs of an end.
+pub(super) trait Waits {
+    /// A sleep that has been announced.
+    type Asleep: Copy;
+
+    fn wait(&self) -> Wait;
+    /// What the other side is now. Asks the kernel.
+    fn peer(&mut self) -> Peer;
+    /// Sees to it that a death wakes us. False if that cannot be had.
+    fn watch(&mut self) -> bool;
+    /// Whether all who could end the wait run where we do, so that looking keeps them from it.
+    fn shares_processor(&self) -> bool {
+        false
+    }
+    fn announce(&mut self) -> Self::Asleep;
+    fn sleep(&mut self, asleep: Self::Asleep, most: Duration);
+    fn withdraw(&mut self);
+}
+
+impl Waits for End {
+    type Asleep = Announced;
+
+    fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    fn peer(&mut self) -> Peer {
+        End::peer(self)
+    }
+
+    fn watch(&mut self) -> bool {
+        self.watch_peer()
+    }
+
+    fn shares_processor(&self) -> bool {
+        shares_processor(&self.parts.own().gate, &self.parts.peer().gate)
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate)
+    }
+
+    fn sleep(&mut self, asleep: Announced, most: Duration) {
+        self.bell.sleep(asleep, &self.parts.peer().gate, most);
+    }
+
+    fn withdraw(&mut self) {
+        self.bell.withdraw(&self.parts.own().gate);
+    }
+}
+
 impl End {
     /// Takes the end. The peer, if it waits for somebody to come, wakes.
     pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<End> {
@@ -106,22 +157,6 @@ impl End {
         true
     }
 
-    fn shares_processor(&self) -> bool {
-        shares_processor(&self.parts.own().gate, &self.parts.peer().gate)
-    }
-
-    fn announce(&self) -> Announced {
-        self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate)
-    }
-
-    fn sleep(&self, announced: Announced, most: Duration) {
-        self.bell.sleep(announced, &self.parts.peer().gate, most);
-    }
-
-    fn withdraw(&self) {
-        self.bell.withdraw(&self.parts.own().gate);
-    }
-
     /// How often this end looks before it does anything else.
     #[inline(always)]
     pub(super) fn polls(&self) -> u32 {
@@ -150,9 +185,9 @@ impl Drop for End {
 /// `poll` looks so many times whether it is worth an attempt.
 ///
 /// A peer's death ends the wait, after one more attempt: what it committed before comes first.
-pub(super) fn block<S, R>(
+pub(super) fn block<S, E: Waits, R>(
     owner: &mut S,
-    end: impl Fn(&mut S) -> &mut End,
+    end: impl Fn(&mut S) -> &mut E,
     timeout: Option<Duration>,
     poll: impl Fn(&S, u32),
     attempt: impl FnMut(&mut S) -> Option<R>,
@@ -162,15 +197,15 @@ pub(super) fn block<S, R>(
 
 /// The same, for as long as the peer's state is one that `may_wait` allows.
 #[inline(always)]
-fn block_while<S, R>(
+fn block_while<S, E: Waits, R>(
     owner: &mut S,
-    end: impl Fn(&mut S) -> &mut End,
+    end: impl Fn(&mut S) -> &mut E,
     timeout: Option<Duration>,
     may_wait: impl Fn(Peer) -> bool,
     poll: impl Fn(&S, u32),
     mut attempt: impl FnMut(&mut S) -> Option<R>,
 ) -> std::result::Result<R, Blocked> {
-    let mut waiter = Waiter::new(end(owner).wait, timeout);
+    let mut waiter = Waiter::new(end(owner).wait(), timeout);
     if end(owner).shares_processor() {
         waiter.park();
     }
@@ -189,7 +224,7 @@ fn block_while<S, R>(
             }
             continue;
         }
-        let watched = end(owner).watch_peer();
+        let watched = end(owner).watch();
         let announced = end(owner).announce();
         let result = attempt(owner);
         // Only now: a death before this look is seen by it, and one after it wakes.
@@ -235,9 +270,9 @@ pub(super) fn flush<S>(
 }
 
 /// Waits until a living process holds the other end.
-pub(super) fn wait_peer<S>(
+pub(super) fn wait_peer<S, E: Waits>(
     owner: &mut S,
-    end: impl Fn(&mut S) -> &mut End,
+    end: impl Fn(&mut S) -> &mut E,
     timeout: Option<Duration>,
 ) -> bool {
     let came = |owner: &mut S| (end(owner).peer() == Peer::Alive).then_some(());

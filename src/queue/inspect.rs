@@ -17,7 +17,7 @@
 //! ```
 
 use crate::error::Result;
-use crate::layout::{Abandoned, Kind, PartImage, Peek, Peer, Side};
+use crate::layout::{Abandoned, Kind, PartImage, ParticipantImage, Peek, Peer, Side};
 use crate::ring::{self, record::Shape};
 use crate::shm::Name;
 use crate::sys;
@@ -36,6 +36,8 @@ pub enum RingKind {
     Record,
     /// One request and its reply at a time, one caller, one server: [`call`](crate::call).
     Call,
+    /// Values of one type, many producers and consumers: [`mpmc`](crate::mpmc).
+    Mpmc,
 }
 
 impl RingKind {
@@ -49,6 +51,7 @@ impl RingKind {
             RingKind::Spsc => Kind::Spsc.as_str(),
             RingKind::Record => Kind::Record.as_str(),
             RingKind::Call => Kind::Call.as_str(),
+            RingKind::Mpmc => Kind::Mpmc.as_str(),
         }
     }
 }
@@ -78,14 +81,54 @@ pub struct Report {
     pub depth: u64,
     /// Values in it, or bytes of records, headers included: the part of `capacity` in use.
     pub used: u64,
-    /// Values, records or requests published so far.
+    /// Values, records or requests published so far. In a ring for many, slots claimed so far.
     pub pushed: u64,
-    /// Values or records released so far, or requests answered. A death in the middle of releasing a record leaves it one behind.
+    /// Values or records released so far, or requests answered. A death in the middle of releasing a record leaves it
+    /// one behind. In a ring for many, slots given back so far, skipped ones among them.
     pub popped: u64,
-    /// The producing end, or the caller.
+    /// The producing end, or the caller; of a ring for many, all producers together.
     pub producer: End,
-    /// The consuming end, or the server.
+    /// The consuming end, or the server; of a ring for many, all consumers together.
     pub consumer: End,
+    /// Who takes part in a ring for many, or did, place by place. Empty for other rings.
+    pub participants: Vec<Participant>,
+    /// Whether a value that a consumer has not acknowledged comes again when it dies: rings for many only.
+    pub at_least_once: bool,
+}
+
+/// One place in a ring for many: its last holder, and what all of its holders left behind.
+///
+/// ```
+/// use ringlane::{Name, Peer, inspect, mpmc};
+/// let name = Name::new("ringlane-doc-inspect-participant")?;
+/// let queue = mpmc::Queue::<u64>::create(&name, 64)?;
+/// let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+/// let report = inspect::report(&name)?;
+/// assert_eq!(report.participants.len(), 2);
+/// let first = report.participants[0];
+/// assert!(first.is_producer && first.holder == Peer::Alive && first.deaths == 0);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Participant {
+    /// Which place it is, from 0 on.
+    pub place: usize,
+    /// Whether its last holder produces; if not, it consumes.
+    pub is_producer: bool,
+    /// Whether somebody holds it.
+    pub holder: Peer,
+    /// The process id that its last holder gave. It can be another process's by now.
+    pub pid: u32,
+    /// How many holders it has had.
+    pub generation: u32,
+    /// How many of them were certified dead.
+    pub deaths: u64,
+    /// The process id that the last of those gave, 0 if there was none.
+    pub last_death: u32,
+    /// Slots that were skipped because a holder died, or closed, before it filled them.
+    pub skipped: u64,
+    /// Values that came again because a holder died, or closed, before it acknowledged them.
+    pub redelivered: u64,
 }
 
 /// One end of a ring, seen from outside.
@@ -153,7 +196,11 @@ fn look(name: &Name) -> Result<Report> {
     let mut report = look_once(&peek)?;
     for _ in 1..LOOKS {
         // What is before the consumer's place now may have been overwritten while it was followed.
-        if peek.part(Side::Consumer)?.at == report.1 {
+        let now = match report.0.kind {
+            RingKind::Mpmc => peek.head()?,
+            _ => peek.part(Side::Consumer)?.at,
+        };
+        if now == report.1 {
             break;
         }
         report = look_once(&peek)?;
@@ -164,6 +211,9 @@ fn look(name: &Name) -> Result<Report> {
 /// What the ring looks like, and the consumer's position that this goes by.
 fn look_once(peek: &Peek) -> Result<(Report, u64)> {
     let header = peek.header();
+    if Kind::of(header.kind).is_some_and(Kind::is_shared) {
+        return look_at_many(peek);
+    }
     // The consumer first: the producer's numbers, read later, are not behind them.
     let consumer = peek.part(Side::Consumer)?;
     let producer = peek.part(Side::Producer)?;
@@ -174,15 +224,15 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
     };
     let turn = if kind == RingKind::Call { peek.word(0)? } else { 0 };
     let (depth, used) = match kind {
-        RingKind::Spsc => values(peek, &producer, &consumer),
         RingKind::Record => records(peek, &producer, &consumer),
         // A call is in it while the turn is the server's.
         RingKind::Call => (turn & 1, turn & 1),
+        _ => values(peek, &producer, &consumer),
     };
     let popped = match kind {
-        RingKind::Spsc => consumer.at,
         RingKind::Record => consumer.count,
         RingKind::Call => turn / 2,
+        _ => consumer.at,
     };
     let [producer, end] = [producer, consumer].map(|part| End {
         holder: part.holder,
@@ -201,8 +251,60 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
         popped,
         producer,
         consumer: end,
+        participants: Vec::new(),
+        at_least_once: false,
     };
     Ok((report, consumer.at))
+}
+
+/// The same for a ring for many.
+fn look_at_many(peek: &Peek) -> Result<(Report, u64)> {
+    let header = peek.header();
+    let head = peek.head()?;
+    let (capacity, stride) = (header.capacity, header.stride);
+    // A slot that cannot be read any more holds nothing.
+    let word = |at: u64| peek.word((at & (capacity - 1)) * stride + stride - 8).unwrap_or(0);
+    let (used, values) = ring::mpmc::depth(head, capacity, word);
+    let all = peek.participants()?;
+    let participant = |one: &ParticipantImage| Participant {
+        place: one.place,
+        is_producer: one.side == Side::Producer,
+        holder: one.holder,
+        pid: one.pid,
+        generation: one.generation,
+        deaths: one.deaths,
+        last_death: one.dead_pid,
+        skipped: one.skipped,
+        redelivered: one.redelivered,
+    };
+    let report = Report {
+        kind: RingKind::Mpmc,
+        type_name: header.type_name(),
+        capacity,
+        size: header.total,
+        depth: values,
+        used,
+        pushed: head.wrapping_add(used),
+        popped: head,
+        producer: together(&all, Side::Producer),
+        consumer: together(&all, Side::Consumer),
+        participants: all.iter().map(participant).collect(),
+        at_least_once: header.kind == Kind::MpmcAck as u32,
+    };
+    Ok((report, head))
+}
+
+/// All on one side as one: whoever says most about it, and all of their holders counted.
+fn together(all: &[ParticipantImage], side: Side) -> End {
+    let of_side = || all.iter().filter(|one| one.side == side && one.generation > 0);
+    let telling = [Peer::Alive, Peer::Died, Peer::Closed];
+    let one = telling.iter().find_map(|state| of_side().find(|one| one.holder == *state));
+    End {
+        holder: one.map_or(Peer::Vacant, |one| one.holder),
+        pid: one.map_or(0, |one| one.pid),
+        generation: of_side().map(|one| one.generation).sum(),
+        asleep: false,
+    }
 }
 
 /// How many values are in a ring, twice: they are what its capacity counts.

@@ -5,6 +5,7 @@
 
 pub mod call;
 mod end;
+pub mod mpmc;
 pub mod record;
 pub mod spsc;
 

@@ -19,6 +19,7 @@
 pub(crate) mod call;
 use crate::sync::spin_hint;
 
+pub(crate) mod mpmc;
 pub(crate) mod record;
 pub(crate) mod spsc;
 

@@ -46,12 +46,12 @@ pub(crate) fn page_size() -> usize {
     })
 }
 
-fn lock_request(kind: libc::c_int, byte: u32) -> libc::flock {
+fn lock_request(kind: libc::c_int, byte: u32, bytes: u32) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: LOCK_BASE + i64::from(byte),
-        l_len: 1,
+        l_len: i64::from(bytes),
         l_pid: 0,
     }
 }
@@ -65,7 +65,13 @@ pub(crate) struct Lock(Handle);
 /// of the handle is closed, which a process's end does after its last thread stopped running.
 #[cfg(not(loom))]
 pub(crate) fn try_lock(handle: Handle, byte: u32) -> Result<Option<Lock>> {
-    Ok(set_lock(&handle, byte)?.then_some(Lock(handle)))
+    Ok(set_lock(&handle, byte, 1)?.then_some(Lock(handle)))
+}
+
+/// The same for so many bytes from the first one on: all, or none.
+#[cfg(not(loom))]
+pub(crate) fn try_lock_all(handle: Handle, byte: u32, bytes: u32) -> Result<Option<Lock>> {
+    Ok(set_lock(&handle, byte, bytes)?.then_some(Lock(handle)))
 }
 
 /// Whether somebody else than this lock's holder has the lock of another byte.
@@ -74,8 +80,8 @@ pub(crate) fn is_locked_beside(lock: &Lock, byte: u32) -> Result<bool> {
     is_locked(&lock.0, byte)
 }
 
-pub(super) fn set_lock(handle: &Handle, byte: u32) -> Result<bool> {
-    let request = lock_request(libc::F_WRLCK, byte);
+pub(super) fn set_lock(handle: &Handle, byte: u32, bytes: u32) -> Result<bool> {
+    let request = lock_request(libc::F_WRLCK, byte, bytes);
     match nix::fcntl::fcntl(handle, FcntlArg::F_OFD_SETLK(&request)) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -85,7 +91,7 @@ pub(super) fn set_lock(handle: &Handle, byte: u32) -> Result<bool> {
 
 /// Whether anybody has the lock.
 pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
-    let mut request = lock_request(libc::F_WRLCK, byte);
+    let mut request = lock_request(libc::F_WRLCK, byte, 1);
     nix::fcntl::fcntl(handle, FcntlArg::F_OFD_GETLK(&mut request))
         .map_err(failed("look at the role's lock"))?;
     Ok(i32::from(request.l_type) != libc::F_UNLCK)

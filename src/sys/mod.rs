@@ -25,7 +25,7 @@
 //! | `huge_page_size` / `prefer_huge` / `huge_bytes` | ask for huge pages, and what came of it |
 //! | `has_nodes` / `bind_node` / `node_bytes` | ask for memory of one NUMA node, and what came of it |
 //! | `identity_at(address)` | which object is mapped there |
-//! | `try_lock(handle, byte)` | a lock that the kernel drops when its process ends |
+//! | `try_lock(handle, byte)` / `try_lock_all(handle, byte, bytes)` | a lock that the kernel drops when its process ends |
 //! | `is_locked(handle, byte)` / `is_locked_beside(lock, byte)` | whether somebody has that lock |
 //! | `process_token` | tells this process from its forked children |
 //! | `process_id` | a label for people; never evidence |

@@ -1,6 +1,6 @@
 //! Being woken when the peer dies: one thread a process, started when an end first goes to sleep.
 
-use super::shout;
+use super::{call_all, shout};
 use crate::layout::{Segment, Side};
 use crate::sync::Ordering;
 use crate::sys;
@@ -19,7 +19,16 @@ struct Watcher {
 #[derive(Debug, Default)]
 struct Watched {
     next: u64,
-    by_token: HashMap<u64, (Weak<Segment>, Side)>,
+    by_token: HashMap<u64, (Weak<Segment>, Whom)>,
+}
+
+/// Whom a death wakes.
+#[derive(Clone, Copy, Debug)]
+enum Whom {
+    /// Who sleeps on this end's gate.
+    PeerOf(Side),
+    /// All who sleep on a ring for many.
+    Everybody,
 }
 
 static WATCHER: OnceLock<Option<Watcher>> = OnceLock::new();
@@ -40,17 +49,26 @@ impl Watch {
     /// The process is found by the number that the holder wrote down. If that is wrong, only the hint is
     /// lost: the caller looks at the holder's lock after this.
     pub(crate) fn start(segment: &Arc<Segment>, side: Side, generation: u32) -> Option<Watch> {
+        let pid = segment.part(side).gate.pid.load(Ordering::Relaxed);
+        Watch::on(segment, Whom::PeerOf(side), pid, generation)
+    }
+
+    /// Has the death of a participant in a ring for many wake all who sleep there.
+    pub(crate) fn participant(segment: &Arc<Segment>, pid: u32, generation: u32) -> Option<Watch> {
+        Watch::on(segment, Whom::Everybody, pid, generation)
+    }
+
+    fn on(segment: &Arc<Segment>, whom: Whom, pid: u32, generation: u32) -> Option<Watch> {
         let watcher = WATCHER.get_or_init(Watcher::start).as_ref()?;
         if watcher.owner != sys::process_token() {
             return None;
         }
-        let process =
-            sys::open_process(segment.part(side).gate.pid.load(Ordering::Relaxed)).ok()?;
+        let process = sys::open_process(pid).ok()?;
         let token = {
             let mut watched = watcher.watched.lock().unwrap_or_else(PoisonError::into_inner);
             watched.next += 1;
             let token = watched.next;
-            watched.by_token.insert(token, (Arc::downgrade(segment), side));
+            watched.by_token.insert(token, (Arc::downgrade(segment), whom));
             token
         };
         // Made first, so that it is taken off the list if the next step fails.
@@ -95,10 +113,13 @@ impl Watcher {
         // With the list held throughout: whoever drops a watch waits, and then has the last hold on the
         // segment itself. Or this thread might end up with it, and remove the name at a time of its own.
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((segment, side)) = watched.by_token.get(&token)
+        if let Some((segment, whom)) = watched.by_token.get(&token)
             && let Some(segment) = segment.upgrade()
         {
-            shout(&segment.part(*side).gate);
+            match whom {
+                Whom::PeerOf(side) => shout(&segment.part(*side).gate),
+                Whom::Everybody => call_all(segment.common()),
+            }
         }
     }
 }

@@ -28,14 +28,18 @@
 //!   *when* to look: whether a peer is dead, the lock that it held decides. Where there can be no such
 //!   thread, and should it fail, sleeps are bounded.
 //!
+//! Where many sleep on one thing (a ring for many), they share a gate: see [`crowd`].
+//!
 //! One sleep costs its waker one system call: it remembers the odd number for which it has called.
 
 mod bell;
+mod crowd;
 #[cfg(not(loom))]
 mod death;
 mod waiter;
 
 pub(crate) use bell::{Announced, Bell, shares_processor, shout};
+pub(crate) use crowd::{Asleep, CrowdBell, call_all};
 #[cfg(not(loom))]
 pub(crate) use death::Watch;
 pub use waiter::Wait;

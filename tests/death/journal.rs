@@ -9,10 +9,10 @@ pub(crate) const DONE: u64 = 1;
 /// It did not.
 const REFUSED: u64 = 2;
 
-/// Four words, shared with every child.
+/// Five words, shared with every child.
 #[derive(Clone)]
 pub(crate) struct Journal {
-    words: &'static [AtomicU64; 4],
+    words: &'static [AtomicU64; 5],
 }
 
 /// A page of zeroes that children share. It is never given back.
@@ -26,7 +26,7 @@ pub(crate) fn shared_page() -> *mut AtomicU64 {
 
 impl Journal {
     pub(crate) fn new() -> Journal {
-        // SAFETY: a page of zeroes, aligned and never unmapped, has room for four atomics.
+        // SAFETY: a page of zeroes, aligned and never unmapped, has room for five atomics.
         Journal { words: unsafe { &*shared_page().cast() } }
     }
 
@@ -64,7 +64,16 @@ impl Journal {
         self.words[2].store(messages, Ordering::SeqCst);
     }
 
-    /// Adds to all four words.
+    /// Adds to the fifth word.
+    pub(crate) fn also(&self, number: usize) {
+        self.words[4].fetch_add(number as u64, Ordering::SeqCst);
+    }
+
+    pub(crate) fn further(&self) -> u64 {
+        self.words[4].load(Ordering::SeqCst)
+    }
+
+    /// Adds to the first four words.
     pub(crate) fn add(&self, numbers: [usize; 4]) {
         for (word, number) in self.words.iter().zip(numbers) {
             word.fetch_add(number as u64, Ordering::SeqCst);

@@ -100,7 +100,7 @@ impl From<PopError> for Stop {
             PopError::Empty => Stop::Empty,
             PopError::Closed => Stop::Closed,
             PopError::PeerDied => Stop::Died,
-            PopError::Corrupt => Stop::Broken("pop says Corrupt".into()),
+            other => Stop::Broken(format!("pop says {other:?}")),
         }
     }
 }

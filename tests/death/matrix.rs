@@ -1,15 +1,17 @@
 //! Which operations, in which states, and how many points of each.
 
 use super::journal::Journal;
-use super::lane::{Lane, PopBy, PushBy, Records, Values, Wide};
+use super::lane::{Lane, Numbered, PopBy, PushBy, Records, Values, Wide};
 use super::life::{self, Attach, Close, Corpse, Named};
+use super::many;
 use super::several::{Batches, Streams};
 use super::sleep::{self, Side, Sleep};
 use super::stream::{After, Fill, Op, State, Stream};
-use super::sweep::{Cell, Fate, Fault, Plan, Tally, bisect, sweep};
+use super::sweep::{Cell, Effect, Fate, Fault, Plan, Tally, bisect, sweep};
 use super::toy::{Flaw, Toy};
 use super::tracer::{fork_child, reap};
 use crate::common::{label, sweep_up};
+use ringlane::mpmc::Delivery;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ pub(crate) struct Matrix {
     failed: usize,
     kills: usize,
     pauses: usize,
+    /// Of the kills: those of who met another's death.
+    pairs: usize,
     /// Which of how many processes this is: each takes a part of the cells.
     share: (u64, u64),
     line: String,
@@ -55,6 +59,7 @@ impl Matrix {
             failed: 0,
             kills: 0,
             pauses: 0,
+            pairs: 0,
             share,
             line: String::new(),
         }
@@ -266,6 +271,141 @@ impl Matrix {
         Ok(all)
     }
 
+    /// Each operation of one participant among others.
+    fn crowd<T: Numbered>(&mut self, many: &many::Many<T>, main: bool) {
+        use many::Deed::*;
+        let journal = self.journal.clone();
+        let full = many.capacity();
+        let states = [
+            many::State { label: "new", gone: 0, fill: 0, gap: false },
+            many::State { label: "one", gone: 2 * full + 1, fill: 1, gap: false },
+            many::State { label: "almost", gone: full + 1, fill: full - 1, gap: false },
+            many::State { label: "full", gone: 3, fill: full, gap: false },
+            many::State { label: "gap", gone: full + 2, fill: full.min(2) - 1, gap: true },
+        ];
+        let fast = [Push, PushSlice, Commit, Abort, Pop, PopSlice, Take, GiveBack];
+        let once = [AttachProducer, AttachConsumer, CloseProducer, CloseConsumer];
+        for (state, deed) in
+            states.iter().flat_map(|s| fast.iter().chain(&once).map(move |d| (s, *d)))
+        {
+            let label = format!("{}_{deed:?}_{}", many.label, state.label).to_lowercase();
+            let rare = once.contains(&deed);
+            // In a ring that asks for no acknowledgement, to give back is to have taken.
+            if rare && state.label != "one" || deed == GiveBack && !many.is_acked() {
+                continue;
+            }
+            if cfg!(debug_assertions)
+                && !main
+                && !self.full
+                && !matches!(state.label, "one" | "gap")
+            {
+                continue;
+            }
+            let budget = match (rare, main) {
+                (true, _) => FEW,
+                // Of the unoptimised operations, which are long, a part is enough: the release build takes all.
+                (false, true) if self.full => ALL,
+                (false, true) if state.label == "one" && cfg!(debug_assertions) => 3 * SOME,
+                (false, true) if state.label == "one" => ALL,
+                (false, _) => SOME,
+            };
+            let case = |first| many::Case {
+                many,
+                journal: &journal,
+                deed,
+                state: *state,
+                first,
+                corpse: None,
+            };
+            let around =
+                self.run(&label, Fate::Kill, self.plan(budget, None), &case(many::First::Pop));
+            let some = self.plan(budget.min(SOME), around);
+            self.run(&format!("{label}_resume"), Fate::Kill, some, &case(many::First::Push));
+            let some = self.plan(if rare { SOME } else { budget }, around);
+            self.run(&format!("{label}_pause"), Fate::Pause, some, &case(many::First::Pop));
+        }
+    }
+
+    /// One participant dies in an operation, and the one that meets what it left dies while it does.
+    fn pairs<T: Numbered>(&mut self, many: &many::Many<T>) {
+        use many::Deed::*;
+        let state = many::State { label: "one", gone: 5, fill: 1, gap: false };
+        let none = many::State { label: "none", gone: 6, fill: 0, gap: false };
+        for (first, second, state) in [
+            (Commit, Pop, none),
+            (Commit, Push, state),
+            (PushSlice, PopSlice, none),
+            (PushSlice, Take, none),
+            (Commit, AttachProducer, none),
+            (Push, Pop, none),
+            (Take, Take, state),
+            (Take, Pop, state),
+            (Take, AttachConsumer, state),
+            (Pop, Pop, state),
+            (Abort, Take, state),
+        ] {
+            let name = format!("{}_pair_{first:?}_then_{second:?}_{}", many.label, state.label)
+                .to_lowercase();
+            if !self.begin(&name) {
+                continue;
+            }
+            match self.pairs_of(many, first, second, state) {
+                Ok(tally) => {
+                    self.pairs += tally.points;
+                    self.pass(Fate::Kill, tally);
+                }
+                Err(text) => self.fail(&text),
+            }
+        }
+    }
+
+    fn pairs_of<T: Numbered>(
+        &self,
+        many: &many::Many<T>,
+        first: many::Deed,
+        second: many::Deed,
+        state: many::State,
+    ) -> Result<Tally, String> {
+        let journal = self.journal.clone();
+        let dead = many::Case {
+            many,
+            journal: &journal,
+            deed: first,
+            state,
+            first: many::First::Pop,
+            corpse: None,
+        };
+        let (trace, effect) = bisect(&dead, &journal)?;
+        let len = trace.len();
+        // Every instruction from before the claim to after the effect, and some others.
+        let window = if self.full { 40 } else { 6 };
+        let dense =
+            effect.saturating_sub(window)..=(effect + if self.full { 6 } else { 1 }).min(len);
+        let coarse = (0..=len).step_by(if self.full { len.div_ceil(10) } else { len.div_ceil(3) });
+        let mut steps: Vec<usize> = dense.chain(coarse).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let mut all = Tally { effect: Some(effect), ..Tally::default() };
+        for (index, step) in steps.into_iter().enumerate() {
+            let done = step >= effect && dead.effect() == Effect::Once;
+            let corpse = Some(many::Corpse { case: &dead, trace: &trace, step, done });
+            let after = [many::First::Pop, many::First::Push][index % 2];
+            let case =
+                many::Case { many, journal: &journal, deed: second, state, first: after, corpse };
+            let budget = if self.full { 30 } else { 4 };
+            let plan = Plan { budget, offset: index, ..self.plan(budget, None) };
+            let tally =
+                sweep(&case, &journal, Fate::Kill, Plan { budget, ..plan }).map_err(|fault| {
+                    let second = format!("at step {}, {}: {}", fault.step, fault.at, fault.text);
+                    format!("first killed at step {step}, second {second}")
+                })?;
+            all.points += tally.points;
+            all.strays += tally.strays;
+            all.len += tally.len;
+        }
+        Ok(all)
+    }
+
     /// A flaw that must be found, and found for what it is.
     fn flaw(&mut self, flaw: Flaw, (verb, op): (&str, Op), fate: Fate, sign: Option<&str>) {
         let toy = Toy::new(flaw);
@@ -405,6 +545,18 @@ fn several(matrix: &mut Matrix) {
     }
 }
 
+/// Rings for many: each operation in each state; and two deaths, the second one in what meets the first.
+fn crowds(matrix: &mut Matrix) {
+    let word = |label, capacity, delivery| many::Many::<u64>::new(label, capacity, delivery);
+    matrix.crowd(&word("many", 4, Delivery::AtMostOnce), true);
+    matrix.crowd(&word("many1", 1, Delivery::AtMostOnce), false);
+    matrix.crowd(&word("acked", 4, Delivery::AtLeastOnce), true);
+    matrix.crowd(&many::Many::<Wide>::new("many_wide", 4, Delivery::AtMostOnce), false);
+    matrix.crowd(&many::Many::<Wide>::new("acked_wide", 2, Delivery::AtLeastOnce), false);
+    matrix.pairs(&word("many", 4, Delivery::AtMostOnce));
+    matrix.pairs(&word("acked", 4, Delivery::AtLeastOnce));
+}
+
 /// All cells of one process, and what came of them.
 fn work(share: (u64, u64), totals: &Journal) -> bool {
     let mut matrix = Matrix::new(share);
@@ -421,7 +573,9 @@ fn work(share: (u64, u64), totals: &Journal) -> bool {
     records(&mut matrix);
     several(&mut matrix);
     super::call::calls(&mut matrix);
+    crowds(&mut matrix);
     totals.add([matrix.passed, matrix.failed, matrix.kills, matrix.pauses]);
+    totals.also(matrix.pairs);
     matrix.failed == 0
 }
 
@@ -447,7 +601,8 @@ pub(crate) fn main() -> ExitCode {
     if failed == 0 {
         failed = lost as u64;
     }
-    println!("\n{kills} kill points, {pauses} pauses");
+    let pairs = totals.further();
+    println!("\n{kills} kill points, of them {pairs} second deaths; {pauses} pauses");
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     let time = begun.elapsed().as_secs_f64();
     println!("test result: {verdict}. {passed} passed; {failed} failed; finished in {time:.2}s");

@@ -5,6 +5,7 @@ mod call;
 mod journal;
 mod lane;
 mod life;
+mod many;
 mod matrix;
 mod several;
 mod sleep;

@@ -110,6 +110,10 @@ impl Victim {
         Ok(victim)
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Waits until it stops again.
     fn trap(&mut self) -> Result<(), String> {
         match waitpid(self.pid, None) {

@@ -1,7 +1,7 @@
 //! `ls`, `stat` and `rm`: which rings there are, who holds them, and away with them.
 
 use crate::output::{self, Outcome};
-use ringlane::inspect::{self, End, Report};
+use ringlane::inspect::{self, End, Participant, Report, RingKind};
 use ringlane::{Name, Peer};
 use serde_json::{Value, json};
 
@@ -85,6 +85,7 @@ pub(crate) fn stat(args: &StatArgs) -> Outcome {
         "call" => "call",
         _ => "values",
     };
+    let report = &report;
     let lines = [
         ("name", name.to_string()),
         ("kind", format!("{} of {}", report.kind.as_str(), report.type_name)),
@@ -96,10 +97,38 @@ pub(crate) fn stat(args: &StatArgs) -> Outcome {
         ("depth", report.depth.to_string()),
         ("pushed", report.pushed.to_string()),
         ("popped", report.popped.to_string()),
-        ("producer", end_line(&report.producer)),
-        ("consumer", end_line(&report.consumer)),
+        ("producer", side_line(report, true)),
+        ("consumer", side_line(report, false)),
     ];
-    lines.iter().try_for_each(|(key, value)| output::print(&format!("{key:<10}{value}")))
+    lines.iter().try_for_each(|(key, value)| output::print(&format!("{key:<10}{value}")))?;
+    if report.kind == RingKind::Mpmc {
+        let delivery = if report.at_least_once { "at least once" } else { "at most once" };
+        output::print(&format!("{:<10}{delivery}", "delivery"))?;
+        for one in &report.participants {
+            output::print(&format!("{:<10}{}", format!("place {}", one.place), place_line(one)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who has a place of a ring for many, and what its holders left behind.
+fn place_line(one: &Participant) -> String {
+    let role = if one.is_producer { "producer" } else { "consumer" };
+    let mut line = format!("{role}, {}", end_line(&end_of(one)));
+    if one.deaths > 0 {
+        line += &format!("; {} died here, the last was process {}", one.deaths, one.last_death);
+    }
+    if one.skipped > 0 {
+        line += &format!("; {} slots skipped", one.skipped);
+    }
+    if one.redelivered > 0 {
+        line += &format!("; {} values came again", one.redelivered);
+    }
+    line
+}
+
+fn end_of(one: &Participant) -> End {
+    End { holder: one.holder, pid: one.pid, generation: one.generation, asleep: false }
 }
 
 /// Removes a ring's name.
@@ -120,8 +149,8 @@ fn row(name: &Name, report: &Report) -> [String; 8] {
         report.depth.to_string(),
         report.pushed.to_string(),
         report.popped.to_string(),
-        end_word(&report.producer),
-        end_word(&report.consumer),
+        side_word(report, true),
+        side_word(report, false),
     ]
 }
 
@@ -146,6 +175,14 @@ fn holder(end: &End) -> &'static str {
     }
 }
 
+/// The same in a word or two.
+fn side_word(report: &Report, producers: bool) -> String {
+    match report.kind {
+        RingKind::Mpmc => side_line(report, producers),
+        _ => end_word(if producers { &report.producer } else { &report.consumer }),
+    }
+}
+
 /// The end's state; with the process, where it says who to look for.
 fn end_word(end: &End) -> String {
     match end.holder {
@@ -162,6 +199,26 @@ fn end_line(end: &End) -> String {
         Peer::Closed => format!("closed by process {}, holder no. {}", end.pid, end.generation),
         Peer::Died => format!("died, process {}, holder no. {}", end.pid, end.generation),
     }
+}
+
+/// The end's state; of a ring for many, how many there are on that side.
+fn side_line(report: &Report, producers: bool) -> String {
+    let end = if producers { &report.producer } else { &report.consumer };
+    if report.kind != RingKind::Mpmc {
+        return end_line(end);
+    }
+    let count = |state| {
+        let of_side = report.participants.iter().filter(|one| one.is_producer == producers);
+        of_side.filter(|one| one.holder == state).count()
+    };
+    let places = [(Peer::Alive, "alive"), (Peer::Died, "died"), (Peer::Closed, "closed")];
+    let words: Vec<String> = places
+        .iter()
+        .map(|(state, word)| (count(*state), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if words.is_empty() { end_line(end) } else { words.join(", ") }
 }
 
 fn report_json(name: &Name, report: &Report) -> Value {
@@ -186,5 +243,17 @@ fn report_json(name: &Name, report: &Report) -> Value {
         "popped": report.popped,
         "producer": end(&report.producer),
         "consumer": end(&report.consumer),
+        "at_least_once": (report.kind == RingKind::Mpmc).then_some(report.at_least_once),
+        "participants": report.participants.iter().map(|one| json!({
+            "place": one.place,
+            "role": if one.is_producer { "producer" } else { "consumer" },
+            "state": holder(&end_of(one)),
+            "pid": one.pid,
+            "generation": one.generation,
+            "deaths": one.deaths,
+            "last_death": (one.last_death != 0).then_some(one.last_death),
+            "skipped": one.skipped,
+            "redelivered": one.redelivered,
+        })).collect::<Vec<_>>(),
     })
 }

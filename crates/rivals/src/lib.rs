@@ -1,2 +1,1 @@
-//! Nothing. The rivals are dev-dependencies of this package's bench `goals`, so that only `cargo bench`
-//! builds them.
+//! Nothing. The rivals are dev-dependencies of this package's benches, so that only `cargo bench` builds them.

@@ -1,7 +1,7 @@
 //! `ls`, `stat` and `rm`.
 
 use crate::program::{RingName, Running, run, run_with};
-use ringlane::spsc;
+use ringlane::{mpmc, spsc};
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 
@@ -136,4 +136,50 @@ fn what_nobody_holds_is_removed() {
     send.finish();
     run(&["rm", ring.as_str(), "--json"]).succeeded();
     assert!(!ring.path().exists());
+}
+
+/// A ring for many: each place, who died there, what was skipped and what came again.
+#[test]
+fn a_ring_for_many_shows_its_places() {
+    let ring = RingName::new("many");
+    let name = ring.name();
+    let mut options = mpmc::Queue::<u64>::options();
+    let queue =
+        options.capacity(8).delivery(mpmc::Delivery::AtLeastOnce).create(&name).expect("new");
+    let (mut one, mut other) = (queue.producer().expect("place"), queue.producer().expect("place"));
+    let (mut taker, mut last) =
+        (queue.consumer().expect("place"), queue.consumer().expect("place"));
+    std::mem::forget(one.try_reserve().expect("room"));
+    drop(one);
+    other.push(7).expect("room");
+    std::mem::forget(taker.take().expect("seven"));
+    drop(taker);
+    assert!(last.take().expect("again").is_again());
+    let stat = ring.stat().expect("there");
+    for (field, value) in [
+        ("kind", json!("mpmc")),
+        ("capacity", json!(8)),
+        ("depth", json!(1)),
+        ("at_least_once", json!(true)),
+    ] {
+        assert_eq!(stat[field], value, "{field}");
+    }
+    let places = stat["participants"].as_array().expect("a list");
+    let of = |field: &str| places.iter().map(|place| place[field].clone()).collect::<Vec<_>>();
+    assert_eq!(of("state"), ["closed", "alive", "closed", "alive"]);
+    assert_eq!(of("role"), ["producer", "producer", "consumer", "consumer"]);
+    assert_eq!(of("skipped"), [1, 0, 0, 0]);
+    assert_eq!(of("redelivered"), [0, 0, 1, 0]);
+    let text = run(&["stat", ring.as_str()]).succeeded().text();
+    for part in [
+        "producer  1 alive, 1 closed",
+        "delivery  at least once",
+        "place 0   producer, closed by process",
+        "; 1 slots skipped",
+        "; 1 values came again",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    assert!(line(&ring).expect("listed").contains("1 alive, 1 closed"));
+    run(&["rm", ring.as_str()]).failed(&["takes part in it"]);
 }

@@ -1,0 +1,300 @@
+//! Rings for many: publication, claims and takes that compete, reuse of slots, sleep, what is left behind.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::model;
+use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
+use ringlane::{PopError, Wait};
+
+fn queue(capacity: usize, start: u64, delivery: Delivery) -> Queue<u64> {
+    let mut options = Queue::<u64>::options();
+    options.capacity(capacity).start(start).delivery(delivery).private().unwrap()
+}
+
+fn ends(queue: &Queue<u64>) -> (Producer<u64>, Consumer<u64>) {
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    (producer, consumer)
+}
+
+/// What comes, until there is nothing.
+fn rest(consumer: &mut Consumer<u64>) -> Vec<u64> {
+    std::iter::from_fn(|| consumer.try_pop().ok()).collect()
+}
+
+/// Nothing yet, or nothing whole.
+fn is_not_yet(error: PopError) -> bool {
+    error.is_empty()
+}
+
+#[test]
+fn a_value_is_whole_when_it_is_seen() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options().capacity(2).private().unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let thread = thread::spawn(move || {
+            producer.try_push([7, 8]).unwrap();
+            producer
+        });
+        match consumer.try_pop() {
+            Ok(value) => assert_eq!(value, [7, 8]),
+            Err(error) => assert!(is_not_yet(error)),
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn two_producers_claim_different_slots() {
+    for capacity in [1, 2] {
+        model(move || {
+            let queue = queue(capacity, u64::MAX, Delivery::AtMostOnce);
+            let (mut one, mut consumer) = ends(&queue);
+            let mut other = one.clone();
+            let thread = thread::spawn(move || {
+                let pushed = other.try_push(1).is_ok();
+                (other, pushed)
+            });
+            let mut pushed = one.try_push(2).is_ok();
+            let (_other, theirs) = thread.join().unwrap();
+            pushed |= theirs;
+            assert!(pushed, "the ring was empty");
+            let mut got = rest(&mut consumer);
+            got.sort();
+            assert!(if capacity == 1 { got.len() == 1 } else { got == [1, 2] }, "{got:?}");
+        });
+    }
+}
+
+#[test]
+fn two_consumers_take_different_values() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut one) = ends(&queue);
+        producer.try_push_slice(&[1, 2]).unwrap();
+        let mut other = one.clone();
+        let thread = thread::spawn(move || other.try_pop());
+        let mut got = vec![one.try_pop().unwrap(), thread.join().unwrap().unwrap()];
+        got.sort();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+/// The copy that another consumer makes meanwhile, of two values at once, is not looked at.
+#[test]
+fn a_slot_is_not_written_before_it_was_read() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options().capacity(1).private().unwrap();
+        let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        producer.try_push([1, 1]).unwrap();
+        let thread = thread::spawn(move || {
+            let _ = producer.try_push([2, 2]);
+            producer
+        });
+        let mut got = vec![one.try_pop().unwrap()];
+        let mut producer = thread.join().unwrap();
+        got.extend(one.try_pop());
+        assert!(got == [[1, 1]] || got == [[1, 1], [2, 2]], "{got:?}");
+        producer.try_push([3, 3]).unwrap();
+        assert_eq!(one.try_pop(), Ok([3, 3]));
+    });
+}
+
+#[test]
+fn a_consumer_that_was_overtaken_gets_nothing_torn() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options().capacity(1).private().unwrap();
+        let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let mut other = one.clone();
+        producer.try_push([1, 1]).unwrap();
+        let thread = thread::spawn(move || {
+            let popped = other.try_pop();
+            let pushed = producer.try_push([2, 2]).is_ok();
+            (popped, pushed)
+        });
+        let mine = one.try_pop();
+        let (theirs, pushed) = thread.join().unwrap();
+        let mut got: Vec<[u64; 2]> = [mine, theirs].into_iter().flatten().collect();
+        got.extend(std::iter::from_fn(|| one.try_pop().ok()));
+        got.sort();
+        assert_eq!(got, if pushed { vec![[1, 1], [2, 2]] } else { vec![[1, 1]] });
+    });
+}
+
+#[test]
+fn a_batch_appears_as_a_whole() {
+    model(|| {
+        let queue = queue(2, 1, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let mut other = producer.clone();
+        let thread = thread::spawn(move || other.try_push_slice(&[1, 2]));
+        let mine = producer.try_push(3).is_ok();
+        let theirs = thread.join().unwrap().unwrap_or(0);
+        let wanted: &[&[u64]] = match (mine, theirs) {
+            (true, 1) => &[&[1, 3], &[3, 1]],
+            (true, _) => &[&[3]],
+            (false, _) => &[&[1, 2]],
+        };
+        let got = rest(&mut consumer);
+        assert!(wanted.contains(&&got[..]), "{got:?}, not one of {wanted:?}");
+    });
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_a_value() {
+    model(|| {
+        let queue = queue(1, 0, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn two_sleeping_consumers_wake_for_two_producers() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        other.set_wait(Wait::Park);
+        let sleeper = thread::spawn(move || other.pop().unwrap());
+        let mut second = producer.clone();
+        producer.try_push(1).unwrap();
+        second.try_push(2).unwrap();
+        let got = one.pop().unwrap() + sleeper.join().unwrap();
+        assert_eq!(got, 3);
+    });
+}
+
+#[test]
+fn a_sleeping_producer_wakes_for_room() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        model(move || {
+            let queue = queue(1, 0, delivery);
+            let (mut producer, mut consumer) = ends(&queue);
+            producer.try_push(1).unwrap();
+            let thread = thread::spawn(move || {
+                assert_eq!(consumer.try_pop(), Ok(1));
+                consumer
+            });
+            producer.push(2).unwrap();
+            assert_eq!(thread.join().unwrap().try_pop(), Ok(2));
+        });
+    }
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_the_last_close_only() {
+    model(|| {
+        let queue = queue(1, 0, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer.close();
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        assert_eq!(consumer.pop(), Err(PopError::Closed));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_given_up_wakes_and_is_passed() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let thread = thread::spawn(move || {
+            drop(producer.try_reserve().unwrap());
+            producer.try_push(1).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn two_who_find_an_orphan_skip_it_once() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut dead = queue.producer().unwrap();
+        std::mem::forget(dead.try_reserve().unwrap());
+        drop(dead);
+        producer.try_push(1).unwrap();
+        let mut other = one.clone();
+        let thread = thread::spawn(move || other.try_pop());
+        let mine = one.try_pop();
+        let got: Vec<u64> = [mine, thread.join().unwrap()].into_iter().flatten().collect();
+        assert_eq!(got, [1]);
+        producer.try_push_slice(&[2, 3]).unwrap();
+        assert_eq!(rest(&mut one), [2, 3]);
+    });
+}
+
+#[test]
+fn what_is_taken_is_not_written_before_it_is_acknowledged() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options()
+            .capacity(1)
+            .delivery(Delivery::AtLeastOnce)
+            .private()
+            .unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        producer.try_push([1, 1]).unwrap();
+        let thread = thread::spawn(move || producer.try_push([2, 2]).is_ok());
+        assert_eq!(consumer.take().unwrap().acknowledge(), [1, 1]);
+        let pushed = thread.join().unwrap();
+        assert_eq!(consumer.try_pop().is_ok(), pushed);
+    });
+}
+
+#[test]
+fn what_is_given_back_comes_again_whole() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        producer.try_push(1).unwrap();
+        let thread = thread::spawn(move || {
+            drop(other.try_take());
+            other
+        });
+        let first = one.try_pop();
+        let _other = thread.join().unwrap();
+        match first {
+            Ok(value) => assert_eq!(value, 1),
+            Err(error) => {
+                assert_eq!(error, PopError::Empty);
+                let taken = one.try_take().unwrap();
+                assert!(taken.is_again());
+                assert_eq!(taken.acknowledge(), 1);
+            }
+        }
+        assert_eq!(one.try_pop(), Err(PopError::Empty));
+    });
+}
+
+#[test]
+fn two_acknowledge_next_to_each_other_and_all_room_is_there() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        producer.try_push_slice(&[1, 2]).unwrap();
+        let thread = thread::spawn(move || {
+            other.try_pop().unwrap();
+            other
+        });
+        one.try_pop().unwrap();
+        let _other = thread.join().unwrap();
+        producer.try_push(3).unwrap();
+        producer.try_push(4).unwrap();
+        assert_eq!(rest(&mut one), [3, 4]);
+    });
+}

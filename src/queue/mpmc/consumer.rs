@@ -1,0 +1,629 @@
+//! The consuming side.
+
+use super::member::Seat;
+use crate::error::PopError;
+use crate::layout::{Peer, Segment, Side, Slots};
+use crate::plain::Plain;
+use crate::queue::end::{self, Blocked, block};
+use crate::ring::mpmc::{Held, Look, Receiver, depth};
+use crate::sync::{Ordering, spin_hint};
+use crate::wait::Wait;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Popped<V> = std::result::Result<V, PopError>;
+
+/// How often to look at a value that is being written before asking whether its producer lives: longer than
+/// it takes to write one.
+const PATIENCE: u32 = if cfg!(loom) { 1 } else { 64 };
+
+/// Pauses before the first look of a wait. A consumer that is faster than its producers would else take the line
+/// away from them at each value; an answer from another processor takes longer anyway. Measured between two
+/// processors: none 52 M/s and 1.85 floors a round trip, 4 61 and 1.72, 8 69 and 2.6.
+const HEAD_START: u32 = if cfg!(loom) { 0 } else { 4 };
+
+/// How often one call may find others faster. Only who meets nonsense comes to that.
+const TURNS: u32 = 1 << 16;
+
+/// A consuming end of a [`Queue`](super::Queue). Clones share its place among the participants; each can go
+/// to a thread of its own. When the last of them is dropped the place is closed.
+///
+/// ```
+/// use ringlane::{PopError, mpmc::Queue};
+/// let queue = Queue::<u64>::private(8)?;
+/// let (mut producer, mut one) = (queue.producer()?, queue.consumer()?);
+/// let mut other = one.clone();
+/// producer.push_slice(&[1, 2]).unwrap();
+/// drop(producer);
+/// assert_eq!((one.pop(), other.pop()), (Ok(1), Ok(2)));
+/// assert_eq!((one.pop(), other.pop()), (Err(PopError::Closed), Err(PopError::Closed)));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Consumer<T> {
+    seat: Seat<T>,
+    ring: Receiver,
+    /// Copies of values from this position on, that may be taken.
+    ahead_of: u64,
+    ahead: Vec<T>,
+}
+
+impl<T> Clone for Consumer<T> {
+    fn clone(&self) -> Self {
+        Consumer {
+            seat: self.seat.another(),
+            ring: self.ring.clone(),
+            ahead_of: 0,
+            ahead: Vec::new(),
+        }
+    }
+}
+
+/// Why nothing was taken.
+enum Nothing {
+    Empty,
+    Pending(Held),
+}
+
+impl<T: Plain> Consumer<T> {
+    /// How many values to copy at a time: their lines come together then, where taking waits for each.
+    const AHEAD: u64 = {
+        let values = 512 / Slots::<T>::STRIDE as u64;
+        if cfg!(loom) || values < 1 { 1 } else { values }
+    };
+
+    pub(super) fn of(segment: &Arc<Segment>) -> crate::error::Result<Consumer<T>> {
+        let seat = Seat::<T>::acquire(segment, Side::Consumer)?;
+        let owner = seat.place().owner();
+        let ring = Receiver::new(segment.common(), seat.slots.capacity(), owner);
+        Ok(Consumer { seat, ring, ahead_of: 0, ahead: Vec::with_capacity(Self::AHEAD as usize) })
+    }
+
+    /// Takes the next value if it is there. Never waits.
+    ///
+    /// # Errors
+    /// [`PopError::Empty`], [`PopError::Closed`] if every producer has closed and nothing is left,
+    /// [`PopError::Stalled`] if the next value is still being written by a process that lives.
+    ///
+    /// ```
+    /// use ringlane::{PopError, mpmc::Queue};
+    /// let queue = Queue::<u64>::private(8)?;
+    /// assert_eq!(queue.consumer()?.try_pop(), Err(PopError::Empty));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_pop(&mut self) -> Popped<T> {
+        match self.get() {
+            Ok(value) => Ok(value),
+            Err(_) => self.explain(Self::get),
+        }
+    }
+
+    /// Takes the value at the head.
+    #[inline(always)]
+    fn get(&mut self) -> std::result::Result<T, Nothing> {
+        if self.seat.acked {
+            let (value, position, _) = self.hold()?;
+            self.release(position);
+            return Ok(value);
+        }
+        for _ in 0..TURNS {
+            let index = self.ring.head().wrapping_sub(self.ahead_of) as usize;
+            let value = match self.ahead.get(index) {
+                Some(value) => *value,
+                None => self.read()?,
+            };
+            if self.ring.advance(self.seat.hall().common(), 1) {
+                self.seat.notify();
+                return Ok(value);
+            }
+        }
+        Err(Nothing::Empty)
+    }
+
+    /// Copies the value at the head, and takes it not: the copy counts when the head is moved over its
+    /// position, because until then nobody writes to its slot. If there are more, copies some of them, too.
+    #[inline(always)]
+    fn read(&mut self) -> std::result::Result<T, Nothing> {
+        let cells = self.seat.slots.cells();
+        let position = match self.ring.look(self.seat.hall().common(), &self.seat.slots) {
+            Look::Value { position, .. } => position,
+            Look::Empty => return Err(Nothing::Empty),
+            Look::Pending(held) => return Err(Nothing::Pending(held)),
+        };
+        let value = cells.load_unsure(position);
+        if Self::AHEAD > 1 && self.ring.run(&self.seat.slots, position, 2.min(cells.capacity())) > 1
+        {
+            self.read_ahead(position, value);
+        }
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn read_ahead(&mut self, position: u64, first: T) {
+        let cells = self.seat.slots.cells();
+        let most = cells.capacity().min(Self::AHEAD);
+        self.ahead.clear();
+        self.ahead_of = position;
+        self.ahead.push(first);
+        for index in 1..self.ring.run(&self.seat.slots, position, most) {
+            self.ahead.push(cells.load_unsure(position.wrapping_add(index)));
+        }
+    }
+
+    /// Takes values from the head on: at most once. At least one, or nothing.
+    #[inline(always)]
+    fn get_some(&mut self, out: &mut [T]) -> std::result::Result<usize, Nothing> {
+        for _ in 0..TURNS {
+            let common = self.seat.hall().common();
+            let slots = &self.seat.slots;
+            let position = match self.ring.look(common, slots) {
+                Look::Value { position, .. } => position,
+                Look::Empty => return Err(Nothing::Empty),
+                Look::Pending(held) => return Err(Nothing::Pending(held)),
+            };
+            let run = match out.len() {
+                1 => 1,
+                most => self.ring.run(slots, position, slots.capacity().min(most as u64)),
+            };
+            for (index, value) in (0..run).zip(out.iter_mut()) {
+                // It may be taken, and its slot written again, while we copy. Then the head has moved, and
+                // the copy is not looked at: any bytes are a `T`.
+                *value = slots.cells().load_unsure(position.wrapping_add(index));
+            }
+            if self.ring.advance(common, run) {
+                self.seat.notify();
+                return Ok(run as usize);
+            }
+        }
+        Err(Nothing::Empty)
+    }
+
+    /// Takes the first value that nobody has, to be acknowledged.
+    fn hold(&mut self) -> std::result::Result<(T, u64, bool), Nothing> {
+        loop {
+            let common = self.seat.hall().common();
+            match self.ring.take(common, &self.seat.slots) {
+                Look::Value { position, again } => {
+                    return Ok((self.seat.slots.cells().load_unsure(position), position, again));
+                }
+                Look::Pending(held) => return Err(Nothing::Pending(held)),
+                Look::Empty if self.look_behind() => {}
+                Look::Empty => return Err(Nothing::Empty),
+            }
+        }
+    }
+
+    /// Whether something has come again, or does now, because who had it is gone.
+    #[cold]
+    fn look_behind(&mut self) -> bool {
+        let mut held = Vec::new();
+        let common = self.seat.hall().common();
+        if self.ring.look_behind(common, &self.seat.slots, |one| held.push(one)) {
+            return true;
+        }
+        let turns = self.ring.turns();
+        let mut settled = false;
+        // The kernel is asked once in a while, not at each look.
+        if !std::mem::take(&mut self.seat.ask) {
+            return false;
+        }
+        // One question for each holder, whatever it holds.
+        held.sort_by_key(|held| (held.owner().place, held.owner().generation));
+        for of_one in held.chunk_by(|a, b| a.owner() == b.owner()) {
+            if self.seat.settle(turns, of_one[0]) {
+                settled = true;
+                of_one[1..].iter().for_each(|held| {
+                    self.seat.settle(turns, *held);
+                });
+            }
+        }
+        settled
+    }
+
+    fn release(&self, position: u64) {
+        self.ring.acknowledge(self.seat.hall().common(), &self.seat.slots, position);
+        self.seat.notify();
+    }
+
+    /// Nothing was taken: why, and for good? `attempt` is what was tried.
+    #[cold]
+    fn explain<R>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
+    ) -> Popped<R> {
+        self.seat.ask = true;
+        let mut nothing = match attempt(self) {
+            Ok(value) => return Ok(value),
+            Err(nothing) => nothing,
+        };
+        for look in 1.. {
+            nothing = match nothing {
+                Nothing::Empty if !self.seat.others_closed() => return Err(PopError::Empty),
+                Nothing::Empty => match attempt(self) {
+                    // The last value may have come between our look and the close.
+                    Ok(value) => return Ok(value),
+                    Err(Nothing::Empty) => return Err(PopError::Closed),
+                    Err(pending) => pending,
+                },
+                Nothing::Pending(held) => {
+                    if look >= PATIENCE && !self.seat.settle(self.ring.turns(), held) {
+                        return Err(PopError::Stalled { pid: self.seat.pid_of(held) });
+                    }
+                    spin_hint();
+                    match attempt(self) {
+                        Ok(value) => return Ok(value),
+                        Err(nothing) => nothing,
+                    }
+                }
+            };
+            if look > TURNS {
+                break;
+            }
+        }
+        Err(PopError::Empty)
+    }
+
+    /// Takes the next value, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// [`PopError::Closed`], and [`PopError::PeerDied`] if no producer lives and one of them died, after
+    /// everything committed has been taken.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert_eq!(queue.consumer()?.pop(), Ok(7));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn pop(&mut self) -> Popped<T> {
+        match self.get() {
+            Ok(value) => Ok(value),
+            Err(_) => self.wait_for(None, Self::get),
+        }
+    }
+
+    /// Takes the next value, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop), and [`PopError::Empty`] or [`PopError::Stalled`] when the time ran out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ringlane::{PopError, mpmc::Queue};
+    /// let queue = Queue::<u64>::private(8)?;
+    /// let popped = queue.consumer()?.pop_timeout(Duration::from_millis(1));
+    /// assert_eq!(popped, Err(PopError::Empty));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn pop_timeout(&mut self, timeout: Duration) -> Popped<T> {
+        match self.get() {
+            Ok(value) => Ok(value),
+            Err(_) => self.wait_for(Some(timeout), Self::get),
+        }
+    }
+
+    /// Looks so many times whether there is something to take, at most.
+    fn poll(&self, most: u32) {
+        for _ in 0..HEAD_START {
+            spin_hint();
+        }
+        for _ in 0..most {
+            if self.ring.is_changed(&self.seat.slots) {
+                return;
+            }
+            spin_hint();
+        }
+    }
+
+    /// Waits until an attempt takes something.
+    #[cold]
+    fn wait_for<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
+    ) -> Popped<R> {
+        let tried = |c: &mut Self| match attempt(c) {
+            Ok(value) => Some(Ok(value)),
+            Err(Nothing::Pending(mut held)) => {
+                // The kernel is asked once in a while, not at each look.
+                while std::mem::take(&mut c.seat.ask) && c.seat.settle(c.ring.turns(), held) {
+                    held = match attempt(c) {
+                        Ok(value) => return Some(Ok(value)),
+                        Err(Nothing::Empty) => return None,
+                        Err(Nothing::Pending(next)) => next,
+                    };
+                    c.seat.ask = true;
+                }
+                None
+            }
+            Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
+                Ok(value) => Some(Ok(value)),
+                Err(Nothing::Empty) => Some(Err(PopError::Closed)),
+                Err(Nothing::Pending(_)) => None,
+            },
+            Err(Nothing::Empty) => None,
+        };
+        match block(self, |c| &mut c.seat, timeout, Self::poll, tried) {
+            Ok(done) => done,
+            // Says who is in the way, and looks once more.
+            Err(Blocked::TimedOut) => self.explain(attempt),
+            Err(Blocked::PeerDied) => match self.explain(attempt) {
+                Err(PopError::Empty | PopError::Closed) => Err(PopError::PeerDied),
+                done => done,
+            },
+        }
+    }
+
+    /// Takes as many values as are there now and fit into `out`, in a row: no other consumer gets one of
+    /// them. How many came. Never waits. In an acknowledged queue one at a time.
+    ///
+    /// # Errors
+    /// As [`try_pop`](Self::try_pop), if not even one came.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// producer.push_slice(&[1, 2, 3]).unwrap();
+    /// let mut out = [0; 8];
+    /// assert_eq!(consumer.try_pop_slice(&mut out), Ok(3));
+    /// assert_eq!(out[..3], [1, 2, 3]);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn try_pop_slice(&mut self, out: &mut [T]) -> Popped<usize> {
+        match self.get_slice(out) {
+            Ok(count) => Ok(count),
+            Err(_) => self.explain(|c| c.get_slice(out)),
+        }
+    }
+
+    #[inline(always)]
+    fn get_slice(&mut self, out: &mut [T]) -> std::result::Result<usize, Nothing> {
+        match out {
+            [] => Ok(0),
+            [first, ..] if self.seat.acked => {
+                *first = self.get()?;
+                Ok(1)
+            }
+            _ => self.get_some(out),
+        }
+    }
+
+    /// The same, waiting for the first value as long as it takes.
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop).
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// queue.producer()?.push(1).unwrap();
+    /// assert_eq!(queue.consumer()?.pop_slice(&mut [0; 8]), Ok(1));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[inline]
+    pub fn pop_slice(&mut self, out: &mut [T]) -> Popped<usize> {
+        match self.get_slice(out) {
+            Ok(count) => Ok(count),
+            Err(_) => self.wait_for(None, |c| c.get_slice(out)),
+        }
+    }
+
+    /// Takes the next value to be acknowledged, if it is there: see [`Taken`]. Never waits.
+    ///
+    /// # Errors
+    /// As [`try_pop`](Self::try_pop).
+    ///
+    /// ```
+    /// use ringlane::mpmc::{Delivery, Queue};
+    /// let queue = Queue::<u64>::options().delivery(Delivery::AtLeastOnce).private()?;
+    /// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+    /// producer.push(1).unwrap();
+    /// drop(consumer.try_take().unwrap()); // comes again
+    /// let delivery = consumer.try_take().unwrap();
+    /// assert!(delivery.is_again());
+    /// assert_eq!(delivery.acknowledge(), 1);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn try_take(&mut self) -> Popped<Taken<'_, T>> {
+        match self.hand_out() {
+            Ok(taken) => Ok(self.deliver(taken)),
+            Err(_) => {
+                let taken = self.explain(Self::hand_out)?;
+                Ok(self.deliver(taken))
+            }
+        }
+    }
+
+    /// Takes the next value to be acknowledged, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop).
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert_eq!(*queue.consumer()?.take().unwrap(), 7);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn take(&mut self) -> Popped<Taken<'_, T>> {
+        let taken = match self.hand_out() {
+            Ok(taken) => taken,
+            Err(_) => self.wait_for(None, Self::hand_out)?,
+        };
+        Ok(self.deliver(taken))
+    }
+
+    /// Takes the next value to be acknowledged, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`pop_timeout`](Self::pop_timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// assert!(queue.consumer()?.take_timeout(Duration::ZERO).is_err());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn take_timeout(&mut self, timeout: Duration) -> Popped<Taken<'_, T>> {
+        let taken = match self.hand_out() {
+            Ok(taken) => taken,
+            Err(_) => self.wait_for(Some(timeout), Self::hand_out)?,
+        };
+        Ok(self.deliver(taken))
+    }
+
+    /// A value, the position to acknowledge if there is one, and whether it comes again.
+    fn hand_out(&mut self) -> std::result::Result<(T, Option<u64>, bool), Nothing> {
+        match self.seat.acked {
+            true => self.hold().map(|(value, position, again)| (value, Some(position), again)),
+            false => self.get().map(|value| (value, None, false)),
+        }
+    }
+
+    fn deliver(&mut self, (value, position, again): (T, Option<u64>, bool)) -> Taken<'_, T> {
+        Taken { consumer: self, value, position, again }
+    }
+
+    /// How many values are there now. In an acknowledged queue those count that consumers hold.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// let consumer = queue.consumer()?;
+    /// queue.producer()?.push(1).unwrap();
+    /// assert_eq!(consumer.available(), 1);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn available(&self) -> usize {
+        let slots = &self.seat.slots;
+        let head = self.seat.hall().common().head.load(Ordering::Relaxed);
+        let word = |position| slots.cells().sequence(position).load(Ordering::Relaxed);
+        depth(head, slots.capacity(), word).1 as usize
+    }
+
+    /// What the producers are together: alive if one of them is; else dead if one died and no other has come
+    /// since; else closed.
+    ///
+    /// ```
+    /// use ringlane::{Peer, mpmc::Queue};
+    /// assert_eq!(Queue::<u64>::private(8)?.consumer()?.peer(), Peer::Vacant);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn peer(&self) -> Peer {
+        self.seat.others()
+    }
+
+    /// Waits until a living process holds a producing end; false if the time ran out before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// let producer = queue.producer()?;
+    /// assert!(queue.consumer()?.wait_peer(Some(Duration::ZERO)));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
+        end::wait_peer(self, |c| &mut c.seat, timeout)
+    }
+
+    /// Chooses how this end waits. Each clone has a choice of its own.
+    ///
+    /// ```
+    /// use ringlane::{Wait, mpmc::Queue};
+    /// Queue::<u64>::private(8)?.consumer()?.set_wait(Wait::Yield);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.seat.set_wait(wait);
+    }
+
+    /// Drops this end. The place is closed with the last of its clones.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// queue.consumer()?.close();
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn close(self) {}
+}
+
+/// A value in a consumer's hands, see [`Consumer::take`].
+///
+/// In a queue with [`Delivery::AtLeastOnce`](super::Delivery), the value is done with when
+/// [`acknowledge`](Taken::acknowledge) is called. Dropped without that, it comes again, to whoever asks
+/// next; and if this process dies with it, it comes again, too. In other queues it is done with already, and
+/// neither makes a difference.
+///
+/// ```
+/// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
+/// queue.producer()?.push(7).unwrap();
+/// let mut consumer = queue.consumer()?;
+/// let delivery = consumer.take().unwrap();
+/// assert_eq!((*delivery, delivery.is_again()), (7, false));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+pub struct Taken<'a, T: Plain> {
+    consumer: &'a mut Consumer<T>,
+    value: T,
+    /// What to acknowledge.
+    position: Option<u64>,
+    again: bool,
+}
+
+impl<T: Plain> Taken<'_, T> {
+    /// Whether the value was in a consumer's hands before, who dropped it or died.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert!(!queue.consumer()?.take().unwrap().is_again());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_again(&self) -> bool {
+        self.again
+    }
+
+    /// Says that the value is done with, and gives it.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert_eq!(queue.consumer()?.take().unwrap().acknowledge(), 7);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn acknowledge(mut self) -> T {
+        if let Some(position) = self.position.take() {
+            self.consumer.release(position);
+        }
+        self.value
+    }
+}
+
+impl<T: Plain> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        if let Some(position) = self.position.take() {
+            let Consumer { seat, ring, .. } = &*self.consumer;
+            ring.give_back(seat.hall().common(), &seat.slots, position);
+            seat.notify_items();
+        }
+    }
+}
+
+impl<T: Plain> std::ops::Deref for Taken<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Plain> fmt::Debug for Taken<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taken")
+            .field("position", &self.position)
+            .field("again", &self.again)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,268 @@
+//! What every end of a queue for many has: a place among the participants, gates, a way to wait.
+
+use crate::error::Result;
+use crate::layout::{Crowd, Hall, Kind, Peer, Place, Segment, Side, Slots, Turns};
+use crate::queue::end::Waits;
+use crate::ring::mpmc::{Held, Resolved, left_by, resolve};
+use crate::sync::Ordering;
+#[cfg(not(loom))]
+use crate::wait::Watch;
+use crate::wait::{Asleep, CrowdBell, Wait, call_all};
+use std::sync::Arc;
+#[cfg(not(loom))]
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A participant: one place, shared by an end and its clones.
+#[derive(Debug)]
+pub(super) struct Member {
+    hall: Hall,
+    place: Place,
+    /// Wakes us if another participant dies.
+    #[cfg(not(loom))]
+    watches: Mutex<Watches>,
+}
+
+/// A watch over each place that is held.
+#[cfg(not(loom))]
+#[derive(Debug, Default)]
+struct Watches {
+    /// The number of changes that these go by.
+    changes: Option<u32>,
+    by_place: Vec<Option<Watch>>,
+    complete: bool,
+}
+
+impl Member {
+    fn acquire<T>(segment: &Arc<Segment>, slots: &Slots<T>, side: Side) -> Result<Member> {
+        let common = segment.common();
+        let turns = Turns::of(slots.capacity());
+        let place = Place::acquire(segment, side, |place| {
+            let owner = place.owner();
+            left_by(common, slots, slots.capacity(), owner.place, |held| {
+                if held.owner().generation == owner.generation {
+                    settle(segment, slots, turns, held);
+                }
+            });
+        })?;
+        call_all(common);
+        Ok(Member {
+            hall: Hall::of(segment),
+            place,
+            #[cfg(not(loom))]
+            watches: Mutex::default(),
+        })
+    }
+
+    /// Watches all others. False if that cannot be had for each of them.
+    #[cfg(not(loom))]
+    fn watch_all(&self) -> bool {
+        use crate::layout::standing;
+        let segment = self.hall.segment();
+        let changes = self.hall.common().members.changes.load(Ordering::Relaxed);
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if watches.changes == Some(changes) && watches.complete {
+            return true;
+        }
+        watches.complete = true;
+        for (index, participant) in segment.participants().iter().enumerate() {
+            if watches.by_place.len() <= index {
+                watches.by_place.push(None);
+            }
+            let status = participant.status();
+            let watch = &mut watches.by_place[index];
+            if status.standing != standing::ATTACHED || index == self.place.index() {
+                *watch = None;
+                continue;
+            }
+            if watch.as_ref().is_none_or(|watch| watch.generation() != status.generation) {
+                *watch = Watch::participant(segment, participant.pid(), status.generation);
+                watches.complete &= watches.by_place[index].is_some();
+            }
+        }
+        watches.changes = Some(changes);
+        watches.complete
+    }
+
+    /// Nobody dies in a model.
+    #[cfg(loom)]
+    fn watch_all(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        #[cfg(not(loom))]
+        {
+            // Before our hold on the segment goes, see `Watcher::wake`.
+            *self.watches.get_mut().unwrap_or_else(PoisonError::into_inner) = Watches::default();
+        }
+        if self.place.close(self.hall.segment()) {
+            call_all(self.hall.common());
+        }
+    }
+}
+
+/// Resolves a slot whose holder is gone, and counts it. True for one of all who try.
+fn settle<T>(segment: &Segment, slots: &Slots<T>, turns: Turns, held: Held) -> bool {
+    let participant = segment.participants().get(usize::from(held.owner().place));
+    let resolved = resolve(segment.common(), slots, turns, held);
+    match (resolved, participant) {
+        (Some(Resolved::Skipped(run)), Some(participant)) => participant.count_skipped(run),
+        (Some(Resolved::Again), Some(participant)) => participant.count_redelivered(),
+        _ => {}
+    }
+    resolved.is_some()
+}
+
+/// One end's hold on the ring: its own way to wait, and a participant that its clones share.
+#[derive(Debug)]
+pub(super) struct Seat<T> {
+    member: Arc<Member>,
+    pub(super) slots: Slots<T>,
+    /// Whether takes are acknowledged.
+    pub(super) acked: bool,
+    bell: CrowdBell,
+    wait: Wait,
+    /// The number of changes among the members that `others` goes by.
+    changes: u32,
+    others: Peer,
+    /// Whether it is time to ask the kernel about who holds what we wait for.
+    pub(super) ask: bool,
+}
+
+impl<T> Seat<T> {
+    pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<Seat<T>> {
+        let slots = Slots::of(segment);
+        let member = Arc::new(Member::acquire(segment, &slots, side)?);
+        let acked = Kind::of(segment.header().kind) == Some(Kind::MpmcAck);
+        let mut seat = Seat {
+            member,
+            slots,
+            acked,
+            bell: CrowdBell::new(),
+            wait: Wait::default(),
+            changes: 0,
+            others: Peer::Vacant,
+            ask: false,
+        };
+        seat.refresh();
+        Ok(seat)
+    }
+
+    pub(super) fn another(&self) -> Seat<T> {
+        let segment = self.member.hall.segment();
+        Seat { member: Arc::clone(&self.member), slots: Slots::of(segment), ..*self }
+    }
+
+    #[inline(always)]
+    pub(super) fn hall(&self) -> &Hall {
+        &self.member.hall
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.member.place
+    }
+
+    /// Whether all on the other side have closed, as far as they say so themselves.
+    #[inline(always)]
+    pub(super) fn others_closed(&mut self) -> bool {
+        if self.hall().common().members.changes.load(Ordering::Relaxed) != self.changes {
+            self.refresh();
+        }
+        self.others == Peer::Closed
+    }
+
+    /// Looks who is there.
+    #[cold]
+    fn refresh(&mut self) -> Peer {
+        // ORDERING(changes): Acquire. Pairs with ORDERING(changes) in Place::changed: what it was bumped for
+        // can be seen.
+        self.changes = self.hall().common().members.changes.load(Ordering::Acquire);
+        let others = self.place().side().other();
+        self.others = self.place().all_of(self.hall().segment(), others);
+        self.others
+    }
+
+    /// What the participants on the other side are together.
+    pub(super) fn others(&self) -> Peer {
+        let others = self.place().side().other();
+        self.place().all_of(self.hall().segment(), others)
+    }
+
+    /// Wakes those who wait for what this side brings.
+    #[inline(always)]
+    pub(super) fn notify(&self) {
+        let common = self.hall().common();
+        self.bell.notify(match self.place().side() {
+            Side::Producer => &common.items,
+            Side::Consumer => &common.room,
+        });
+    }
+
+    /// Wakes those who wait for values, whichever side this is.
+    pub(super) fn notify_items(&self) {
+        self.bell.notify(&self.hall().common().items);
+    }
+
+    /// What this side waits on.
+    fn gate(&self) -> &Crowd {
+        let common = self.hall().common();
+        match self.place().side() {
+            Side::Producer => &common.room,
+            Side::Consumer => &common.items,
+        }
+    }
+
+    /// Resolves a slot if its holder is gone. True if it is worth looking again.
+    #[cold]
+    pub(super) fn settle(&self, turns: Turns, held: Held) -> bool {
+        let segment = self.hall().segment();
+        if !self.place().is_gone(segment, held.owner()) {
+            return false;
+        }
+        if settle(segment, &self.slots, turns, held) {
+            call_all(segment.common());
+        }
+        true
+    }
+
+    /// The process id of a slot's holder, as it gave it.
+    pub(super) fn pid_of(&self, held: Held) -> u32 {
+        let all = self.hall().segment().participants();
+        all.get(usize::from(held.owner().place)).map_or(0, |participant| participant.pid())
+    }
+
+    pub(super) fn set_wait(&mut self, wait: Wait) {
+        self.wait = wait;
+    }
+}
+
+impl<T> Waits for Seat<T> {
+    type Asleep = Asleep;
+
+    fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    fn peer(&mut self) -> Peer {
+        self.ask = true;
+        self.refresh()
+    }
+
+    fn watch(&mut self) -> bool {
+        self.ask = true;
+        self.member.watch_all()
+    }
+
+    fn announce(&mut self) -> Asleep {
+        self.bell.announce(self.gate(), &self.hall().common().members)
+    }
+
+    fn sleep(&mut self, asleep: Asleep, most: Duration) {
+        self.bell.sleep(asleep, self.gate(), most);
+    }
+
+    fn withdraw(&mut self) {}
+}

@@ -1,0 +1,430 @@
+//! Many producers, many consumers, values of one type, one order.
+//!
+//! ```
+//! use ringlane::{Name, mpmc};
+//!
+//! // One process creates the queue; it and others push ...
+//! let name = Name::new("ringlane-doc-mpmc")?;
+//! let queue = mpmc::Queue::<u64>::create(&name, 1024)?;
+//! let mut producer = queue.producer()?;
+//! producer.push(42).unwrap();
+//!
+//! // ... any number of processes pop. Each value goes to one of them.
+//! let mut consumer = mpmc::Queue::<u64>::open(&name)?.consumer()?;
+//! assert_eq!(consumer.pop(), Ok(42));
+//! # Ok::<(), ringlane::Error>(())
+//! ```
+//!
+//! * **Order.** The queue is one FIFO, and linearizable: a push takes its place when it claims a slot, a pop
+//!   takes the oldest value.
+//! * **Ends.** Each call of [`Queue::producer`] and [`Queue::consumer`] takes one of 128 places among the
+//!   participants; clones of an end share its place. Come and go at any time.
+//! * **Death.** A participant can be killed between any two instructions. What it had published is there;
+//!   what it was writing is skipped by the next one that comes to it, as soon as the kernel says that the
+//!   process is gone. A consumer that is killed in the middle of a pop has taken the value or has not.
+//! * **Stopping.** A process that is stopped is not dead. If it is stopped while it writes a value, what comes
+//!   behind that value waits for it, and `pop` says who it is: [`PopError::Stalled`](crate::PopError). A
+//!   consumer that is stopped is in nobody's way.
+//! * **Delivery.** [`Delivery`] says what becomes of a value whose consumer dies with it.
+
+mod consumer;
+mod member;
+mod producer;
+
+pub use consumer::{Consumer, Taken};
+pub use producer::{Producer, Room};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Create, Kind, Segment, Slots, Spec, tag_of};
+use crate::plain::Plain;
+use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// What becomes of a value whose consumer dies with it.
+///
+/// ```
+/// use ringlane::mpmc::{Delivery, Queue};
+/// assert_eq!(Queue::<u64>::private(8)?.delivery(), Delivery::AtMostOnce);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is lost: a consumer copies a value and then takes it, so it holds nothing that another one waits for.
+    #[default]
+    AtMostOnce,
+    /// It comes again, and says so: a consumer takes a value and later acknowledges it, see
+    /// [`Consumer::take`]. Its slot is in use until then.
+    AtLeastOnce,
+}
+
+/// How a queue is created, and what is expected of one that is opened.
+///
+/// ```
+/// use ringlane::{Lifetime, Name, mpmc};
+///
+/// let name = Name::new("ringlane-doc-mpmc-options")?;
+/// let options = mpmc::Queue::<f64>::options().capacity(256).tag("prices, v1").clone();
+/// let queue = options.create(&name)?;
+/// assert!(mpmc::Queue::<f64>::open(&name).is_err()); // another tag
+/// assert_eq!(options.open(&name)?.capacity(), 256);
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options<T> {
+    capacity: usize,
+    delivery: Delivery,
+    tag: u64,
+    how: Create,
+    _values: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> Options<T> {
+    fn new() -> Self {
+        Options {
+            capacity: 1024,
+            delivery: Delivery::default(),
+            tag: 0,
+            how: Create::default(),
+            _values: PhantomData,
+        }
+    }
+
+    /// How many values fit: a power of two. Default: 1024.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, mpmc};
+    /// let error = mpmc::Queue::<u8>::options().capacity(3).private().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidSize);
+    /// ```
+    pub fn capacity(&mut self, values: usize) -> &mut Self {
+        self.capacity = values;
+        self
+    }
+
+    /// What becomes of a value whose consumer dies with it. Default: [`Delivery::AtMostOnce`]. A queue that is
+    /// opened keeps what its creator chose.
+    ///
+    /// ```
+    /// use ringlane::mpmc::{Delivery, Queue};
+    /// let queue = Queue::<u64>::options().delivery(Delivery::AtLeastOnce).private()?;
+    /// assert_eq!(queue.delivery(), Delivery::AtLeastOnce);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn delivery(&mut self, delivery: Delivery) -> &mut Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// A text that both sides must give alike, such as the name and version of a message format: two
+    /// types of the same size are told apart by nothing else. Default: empty.
+    ///
+    /// ```
+    /// let options = ringlane::mpmc::Queue::<u64>::options().tag("order ids").clone();
+    /// ```
+    pub fn tag(&mut self, tag: &str) -> &mut Self {
+        self.tag = tag_of(tag);
+        self
+    }
+
+    /// The permission bits of a new queue's object. Default: 0600, only this user.
+    ///
+    /// ```
+    /// let options = ringlane::mpmc::Queue::<u64>::options().mode(0o660).clone();
+    /// ```
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.how.mode = mode;
+        self
+    }
+
+    /// When the name of a new queue goes. Default: with its creator.
+    ///
+    /// ```
+    /// use ringlane::{Lifetime, mpmc};
+    /// let options = mpmc::Queue::<u64>::options().lifetime(Lifetime::Persistent).clone();
+    /// ```
+    pub fn lifetime(&mut self, lifetime: Lifetime) -> &mut Self {
+        self.how.lifetime = lifetime;
+        self
+    }
+
+    /// Whether a queue may be opened that is another user's, or that every user may write to, see
+    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
+    ///
+    /// ```
+    /// let options = ringlane::mpmc::Queue::<u64>::options().allow_foreign(true).clone();
+    /// ```
+    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
+        self.how.foreign = yes;
+        self
+    }
+
+    /// The first position, for tests of what happens near the limits of a number.
+    #[doc(hidden)]
+    pub fn start(&mut self, position: u64) -> &mut Self {
+        self.how.start = position;
+        self
+    }
+
+    fn spec(&self) -> Spec {
+        Spec {
+            kind: match self.delivery {
+                Delivery::AtMostOnce => Kind::Mpmc,
+                Delivery::AtLeastOnce => Kind::MpmcAck,
+            },
+            capacity: self.capacity,
+            stride: Slots::<T>::STRIDE,
+            value_size: size_of::<T>(),
+            value_align: align_of::<T>(),
+            reply: (0, 0),
+            wrap: Wrap::Never,
+            tag: self.tag,
+            type_name: std::any::type_name::<T>(),
+        }
+    }
+
+    /// The spec of a new queue.
+    fn new_spec(&self) -> Result<Spec> {
+        if !self.capacity.is_power_of_two() {
+            let text = format!("capacity {} is not a power of two", self.capacity);
+            return Err(Error::new(ErrorKind::InvalidSize, text));
+        }
+        Ok(self.spec())
+    }
+
+    fn make(&self, name: Option<&Name>) -> Result<Queue<T>> {
+        Ok(Queue::of(Segment::create(&self.new_spec()?, &self.how, name)?))
+    }
+
+    /// Makes a new queue. It appears whole, under a name that nothing has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidSize`] for a capacity that is no power of two
+    /// or too large, [`ErrorKind::NoSpace`] if the memory is not there.
+    ///
+    /// ```
+    /// let name = ringlane::Name::new("ringlane-doc-mpmc-options-create")?;
+    /// let queue = ringlane::mpmc::Queue::<u64>::options().create(&name)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn create(&self, name: &Name) -> Result<Queue<T>> {
+        self.make(Some(name)).map_err(|e| e.on(format_args!("create ring {:?}", name.as_str())))
+    }
+
+    /// Makes a new queue without a name, for the threads of one process.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), but for the name.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::options().capacity(8).private()?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn private(&self) -> Result<Queue<T>> {
+        self.make(None).map_err(|e| e.on("create a private ring"))
+    }
+
+    /// Opens the queue of this name. Its capacity is its creator's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Incompatible`] if it is a
+    /// ring of another kind, value size, alignment, tag or layout, [`ErrorKind::Corrupt`] if it is no
+    /// ring or was truncated.
+    ///
+    /// ```
+    /// use ringlane::{ErrorKind, Name, mpmc};
+    /// let name = Name::new("ringlane-doc-mpmc-options-open")?;
+    /// let queue = mpmc::Queue::<u64>::create(&name, 8)?;
+    /// let error = mpmc::Queue::<[u8; 56]>::options().open(&name).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Incompatible);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn open(&self, name: &Name) -> Result<Queue<T>> {
+        let opened = Segment::open(&self.spec(), &self.how, name).map(Queue::of);
+        opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
+    }
+
+    /// Makes a new queue in memory that is there already: without a name, to be sent to another process by
+    /// its descriptor, or made by another library. It may be larger than the queue takes, and what it holds
+    /// is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if there is a ring in it, [`ErrorKind::InUse`] if somebody even uses it,
+    /// [`ErrorKind::InvalidSize`] if the memory is too small, [`ErrorKind::PermissionDenied`] if it was not
+    /// opened for reading and writing, [`ErrorKind::NoSpace`] if it has a size, but no memory.
+    ///
+    /// ```
+    /// use ringlane::{SharedMemory, mpmc};
+    /// use std::os::fd::AsFd;
+    /// let memory = SharedMemory::anonymous(2 << 20)?;
+    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
+    /// let queue = mpmc::Queue::<u64>::options().host(memory)?;
+    /// // Here, or in the process that the descriptor was sent to:
+    /// let other = mpmc::Queue::<u64>::options().attach(descriptor.try_into()?)?;
+    /// queue.producer()?.push(7).unwrap();
+    /// assert_eq!(other.consumer()?.pop(), Ok(7));
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    #[cfg(not(loom))]
+    pub fn host(&self, memory: SharedMemory) -> Result<Queue<T>> {
+        let hosted = Segment::host(&self.new_spec()?, &self.how, memory).map(Queue::of);
+        hosted.map_err(|e| e.on("host a ring"))
+    }
+
+    /// Opens the queue that lies in this memory. Its capacity is its creator's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`] if the memory was not opened for reading
+    /// and writing.
+    ///
+    /// ```
+    /// use ringlane::{Name, SharedMemory, mpmc};
+    /// let name = Name::new("ringlane-doc-mpmc-attach")?;
+    /// let queue = mpmc::Queue::<u64>::create(&name, 4096)?;
+    /// let same = mpmc::Queue::<u64>::options().attach(SharedMemory::open(&name)?)?;
+    /// assert_eq!(same.capacity(), queue.capacity());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn attach(&self, memory: SharedMemory) -> Result<Queue<T>> {
+        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Queue::of);
+        attached.map_err(|e| e.on("attach to a ring"))
+    }
+}
+
+/// A queue of `T` in shared memory for many producers and many consumers.
+///
+/// A `Queue` is a handle: it keeps the memory and gives out ends. See the [module](self) for what it promises.
+///
+/// ```
+/// use ringlane::mpmc::Queue;
+///
+/// let queue = Queue::<u64>::private(4)?;
+/// let (mut producer, mut consumer) = (queue.producer()?, queue.consumer()?);
+/// let thread = std::thread::spawn(move || (0..1000).for_each(|n| producer.push(n).unwrap()));
+/// assert!((0..1000).all(|n| consumer.pop() == Ok(n)));
+/// thread.join().unwrap();
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+pub struct Queue<T> {
+    segment: Arc<Segment>,
+    _values: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("mpmc::Queue").field("memory", self.segment.memory()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Plain> Queue<T> {
+    fn of(segment: Arc<Segment>) -> Self {
+        Queue { segment, _values: PhantomData }
+    }
+
+    /// Options for a queue of this type.
+    ///
+    /// ```
+    /// let options = ringlane::mpmc::Queue::<u64>::options();
+    /// ```
+    pub fn options() -> Options<T> {
+        Options::new()
+    }
+
+    /// Makes a new queue for `capacity` values, a power of two.
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    ///
+    /// ```
+    /// let name = ringlane::Name::new("ringlane-doc-mpmc-create")?;
+    /// let queue = ringlane::mpmc::Queue::<[f32; 2]>::create(&name, 512)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn create(name: &Name, capacity: usize) -> Result<Self> {
+        Self::options().capacity(capacity).create(name)
+    }
+
+    /// Opens the queue of this name.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    ///
+    /// ```
+    /// use ringlane::{Name, mpmc::Queue};
+    /// let name = Name::new("ringlane-doc-mpmc-open")?;
+    /// let queue = Queue::<u64>::create(&name, 512)?;
+    /// assert_eq!(Queue::<u64>::open(&name)?.capacity(), 512);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn open(name: &Name) -> Result<Self> {
+        Self::options().open(name)
+    }
+
+    /// Makes a new queue for the threads of one process.
+    ///
+    /// # Errors
+    /// As [`Options::private`].
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(64)?;
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn private(capacity: usize) -> Result<Self> {
+        Self::options().capacity(capacity).private()
+    }
+
+    /// How many values fit.
+    ///
+    /// ```
+    /// assert_eq!(ringlane::mpmc::Queue::<u64>::private(64)?.capacity(), 64);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.segment.header().capacity as usize
+    }
+
+    /// What becomes of a value whose consumer dies with it: its creator's choice.
+    ///
+    /// ```
+    /// use ringlane::mpmc::{Delivery, Queue};
+    /// assert_eq!(Queue::<u64>::private(64)?.delivery(), Delivery::AtMostOnce);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn delivery(&self) -> Delivery {
+        match Kind::of(self.segment.header().kind) {
+            Some(Kind::MpmcAck) => Delivery::AtLeastOnce,
+            _ => Delivery::AtMostOnce,
+        }
+    }
+
+    /// Takes a place as a producer. More can be had by calling this again, here or in other processes; for
+    /// more threads of one process, clone what it gives.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] if all 128 places are held, [`ErrorKind::NotFound`] if the queue was
+    /// removed.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// let (one, other) = (queue.producer()?, queue.producer()?);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn producer(&self) -> Result<Producer<T>> {
+        Producer::of(&self.segment)
+    }
+
+    /// Takes a place as a consumer, likewise.
+    ///
+    /// # Errors
+    /// As [`producer`](Self::producer).
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
+    /// let (one, other) = (queue.consumer()?, queue.consumer()?);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn consumer(&self) -> Result<Consumer<T>> {
+        Consumer::of(&self.segment)
+    }
+}

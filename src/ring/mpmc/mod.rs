@@ -1,0 +1,184 @@
+//! Many producers, many consumers, slots of one size. The word in the slot is the truth; `tail` is a hint.
+//!
+//! A producer claims position `p` by one CAS on the slot's word, from whatever an earlier turn left there
+//! to "claimed by me, a run of `n`". So the word that blocks others names who blocks them. It writes the
+//! values and publishes: the words of the run from the last to the first, each by a plain store, so the
+//! run appears as a whole. A consumer copies the value at `head` and then takes it, by one CAS that moves
+//! `head`; it never writes to a slot, and one that dies holds nothing.
+//!
+//! Invariants, beside those of [`super`]:
+//!
+//! * M1. Positions are claimed without gaps: who claims `p` has seen the claim of the position before, and
+//!   the end of its run is `p`. So claims begin at the same positions for everybody.
+//! * M2. A slot is claimed for `p` only when `head` has passed `p - capacity`; `head` passes a position only
+//!   when it is published (and copied) or skipped.
+//! * M3. The words behind the first of a run are nobody's business until the run is published or skipped.
+//! * M4. Only its owner changes a claimed or taken word, unless the kernel certifies the owner gone. Then
+//!   anybody does, by one CAS whose expected value, with turn, owner and generation, can never come again.
+//!
+//! Where a value and its word are 16 bytes and the processor can swap as many, a push of one value claims and
+//! publishes in one step; then there is no moment at which it holds anything.
+//!
+//! What a push did is decided by the claim, for order; it happens for others when it is published. A claim
+//! whose owner died first is skipped: that push never happened.
+//!
+//! Acknowledged rings differ on the consumers' side: a value is taken by a CAS on its slot's word, and the
+//! acknowledgement skips the slot. `head` then passes skipped slots only, moved by whoever comes by.
+
+mod receiver;
+mod sender;
+
+pub(crate) use receiver::{Look, Receiver};
+pub(crate) use sender::{Claimed, Sender};
+
+use crate::layout::{Common, Control, LONGEST_RUN, Owner, Slots, State, Turn, Turns};
+use crate::sync::{AtomicU64, Ordering, spin_hint};
+
+/// How long to let others go on after one of them was faster.
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 50 };
+
+/// How often one call looks again because others were faster. Then it says that it got nothing: only a
+/// peer that writes nonsense makes it come to that.
+const LOOKS: u32 = 1 << 16;
+
+/// Lets others go on after one of them was faster: what it goes on with is in its own cache then.
+#[cold]
+fn back_off() {
+    for _ in 0..PAUSES {
+        spin_hint();
+    }
+}
+
+/// Positions as words: what the ring needs of its slots.
+pub(crate) trait Words {
+    /// The control word of the slot that a position falls into.
+    fn word(&self, position: u64) -> &AtomicU64;
+}
+
+impl<T> Words for Slots<T> {
+    #[inline(always)]
+    fn word(&self, position: u64) -> &AtomicU64 {
+        self.cells().sequence(position)
+    }
+}
+
+/// A slot that somebody holds, as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) position: u64,
+    word: Control,
+}
+
+impl Held {
+    pub(crate) fn owner(&self) -> Owner {
+        self.word.owner()
+    }
+}
+
+/// What a resolved slot became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// So many slots will be passed over.
+    Skipped(u64),
+    /// The value comes again.
+    Again,
+}
+
+fn come_again(common: &Common) {
+    // ORDERING(again): Release. Pairs with ORDERING(again) in Receiver::take: who sees the new number finds
+    // the value when it looks from the head on.
+    common.again.fetch_add(1, Ordering::Release);
+}
+
+/// Moves the head of an acknowledged ring past what is done with.
+pub(crate) fn pass(common: &Common, words: &impl Words, turns: Turns) -> bool {
+    let mut moved = false;
+    for _ in 0..LOOKS {
+        let head = common.head.load(Ordering::Relaxed);
+        // ORDERING(done): Acquire. Pairs with ORDERING(done) in Receiver::acknowledge.
+        let word = Control(words.word(head).load(Ordering::Acquire));
+        match (turns.turn(word, head), word.state()) {
+            (Turn::Current, State::Skipped) => {}
+            // Or others pass, and go on until there is no more.
+            _ => break,
+        }
+        let next = head.wrapping_add(word.run());
+        // ORDERING(mpmc-head): Release. Pairs with ORDERING(mpmc-head) in Sender::search: whoever was done
+        // with these slots was so before they are written again.
+        let passed = common.head.compare_exchange(head, next, Ordering::Release, Ordering::Relaxed);
+        moved |= passed.is_ok();
+    }
+    moved
+}
+
+/// Resolves a slot whose holder is gone: what was claimed is skipped, what was taken comes again. True for
+/// just one of all who try.
+pub(crate) fn resolve(
+    common: &Common,
+    words: &impl Words,
+    turns: Turns,
+    held: Held,
+) -> Option<Resolved> {
+    let (position, seen) = (held.position, held.word);
+    let (word, resolved) = match seen.state() {
+        State::Claimed => (turns.skipped(position, seen.run()), Resolved::Skipped(seen.run())),
+        State::Taken => (turns.again(position), Resolved::Again),
+        State::Published | State::Skipped => return None,
+    };
+    // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take: the value that comes again has
+    // been seen by whoever took it first, and by us through its word.
+    words
+        .word(position)
+        .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
+        .ok()?;
+    if resolved == Resolved::Again {
+        come_again(common);
+    }
+    Some(resolved)
+}
+
+/// Slots that a place's former holders left, before the place's generations come round. `find` is told each.
+pub(crate) fn left_by(
+    common: &Common,
+    words: &impl Words,
+    capacity: u64,
+    place: u8,
+    mut find: impl FnMut(Held),
+) {
+    let turns = Turns::of(capacity);
+    let mut position = common.head.load(Ordering::Relaxed);
+    let end = position.wrapping_add(capacity);
+    while position.wrapping_sub(end).cast_signed() < 0 {
+        let word = Control(words.word(position).load(Ordering::Relaxed));
+        let current = turns.turn(word, position) == Turn::Current;
+        let held = matches!(word.state(), State::Claimed | State::Taken);
+        if current && held && word.owner().place == place {
+            find(Held { position, word });
+        }
+        if !current {
+            break;
+        }
+        position = position.wrapping_add(word.run());
+    }
+}
+
+/// How many positions from the head on have been claimed, and how many of them hold values; `tail` is a hint.
+pub(crate) fn depth(head: u64, capacity: u64, word: impl Fn(u64) -> u64) -> (u64, u64) {
+    let turns = Turns::of(capacity);
+    let (mut used, mut values) = (0, 0);
+    while used < capacity {
+        let position = head.wrapping_add(used);
+        let seen = Control(word(position));
+        if turns.turn(seen, position) != Turn::Current {
+            break;
+        }
+        values += u64::from(matches!(seen.state(), State::Published | State::Taken));
+        used += seen.run();
+    }
+    (used, values)
+}
+
+/// Most slots of one claim.
+pub(crate) fn longest_run(capacity: u64) -> u64 {
+    capacity.min(LONGEST_RUN)
+}

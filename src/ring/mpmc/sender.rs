@@ -1,0 +1,203 @@
+//! The producers' side: claiming positions and publishing them.
+
+use super::{LOOKS, Words, back_off};
+use crate::layout::{Common, Control, Owner, Slots, Turn, Turns};
+use crate::plain::Plain;
+use crate::sync::Ordering;
+
+/// Producers store the hint at the tail once in so many positions.
+const HINT: u64 = 16;
+
+/// The producer's side of one end.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// Where to look for a position to claim.
+    cursor: u64,
+    /// The position up to which there is room, as far as known.
+    limit: u64,
+    capacity: u64,
+    turns: Turns,
+    owner: Owner,
+}
+
+/// Positions that are this producer's until it publishes or gives them up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) position: u64,
+    pub(crate) run: u64,
+}
+
+impl Sender {
+    pub(crate) fn new(common: &Common, capacity: u64, owner: Owner) -> Sender {
+        let head = common.head.load(Ordering::Relaxed);
+        Sender { cursor: head, limit: head, capacity, turns: Turns::of(capacity), owner }
+    }
+
+    /// The end of what this producer has claimed, or where others have.
+    pub(crate) fn tail(&self) -> u64 {
+        self.cursor
+    }
+
+    pub(crate) fn turns(&self) -> Turns {
+        self.turns
+    }
+
+    /// Whether there may be room now.
+    pub(crate) fn is_worth_it(&self, common: &Common) -> bool {
+        let room = common.head.load(Ordering::Relaxed).wrapping_add(self.capacity);
+        room.wrapping_sub(self.cursor).cast_signed() > 0
+    }
+
+    /// Claims the next position, and as many behind it as there is room for, `most` at most.
+    #[inline(always)]
+    pub(crate) fn claim(
+        &mut self,
+        common: &Common,
+        words: &impl Words,
+        most: u64,
+    ) -> Option<Claimed> {
+        let position = self.cursor;
+        let room = self.limit.wrapping_sub(position).cast_signed();
+        if room > 0
+            && let Some(claimed) = self.try_claim(common, words, position, most.min(room as u64))
+        {
+            return Some(claimed);
+        }
+        self.search(common, words, most)
+    }
+
+    /// Claims `run` slots from a position on, if nobody has.
+    #[inline(always)]
+    fn try_claim(
+        &mut self,
+        common: &Common,
+        words: &impl Words,
+        position: u64,
+        run: u64,
+    ) -> Option<Claimed> {
+        let word = words.word(position);
+        let seen = Control(word.load(Ordering::Relaxed));
+        if !self.turns.is_earlier(seen, position) {
+            return None;
+        }
+        let claim = self.turns.claimed(position, self.owner, run);
+        // Relaxed: what was read from the slot in its last turn is ordered by `head`, and nobody looks at
+        // what we write before it is published.
+        word.compare_exchange(seen.0, claim.0, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        self.went_to(common, position.wrapping_add(run));
+        Some(Claimed { position, run })
+    }
+
+    /// Claims the next position and publishes a value there, in one step. False if there is no room.
+    #[inline(always)]
+    pub(crate) fn put<T: Plain>(&mut self, common: &Common, slots: &Slots<T>, value: &T) -> bool {
+        let mut known = self.limit.wrapping_sub(self.cursor).cast_signed() > 0;
+        for _ in 0..LOOKS {
+            if !known && self.locate(common, slots).is_none() {
+                return false;
+            }
+            let position = self.cursor;
+            let seen = slots.cells().pair(position);
+            let word = self.turns.published(position);
+            // Whoever sees the word sees the value, for both are written at once.
+            if self.turns.is_earlier(Control(seen[1]), position)
+                && slots.cells().swap(position, seen, value, word.0)
+            {
+                self.went_to(common, position.wrapping_add(1));
+                return true;
+            }
+            known = false;
+        }
+        false
+    }
+
+    /// The cursor has come to the end of a claim of ours.
+    #[inline(always)]
+    fn went_to(&mut self, common: &Common, position: u64) {
+        let from = std::mem::replace(&mut self.cursor, position);
+        if from / HINT != position / HINT {
+            // May go back, if we were slow. Then others walk further.
+            common.tail.store(position, Ordering::Relaxed);
+        }
+    }
+
+    /// Claims what there is from the first position on that nobody has claimed.
+    #[cold]
+    fn search(&mut self, common: &Common, words: &impl Words, most: u64) -> Option<Claimed> {
+        for _ in 0..LOOKS {
+            let room = self.locate(common, words)?;
+            let run = most.min(room).min(self.capacity);
+            if let Some(claimed) = self.try_claim(common, words, self.cursor, run) {
+                return Some(claimed);
+            }
+            back_off();
+        }
+        None
+    }
+
+    /// Looks for the first position that nobody has claimed, and how much room there is.
+    #[cold]
+    fn locate(&mut self, common: &Common, words: &impl Words) -> Option<u64> {
+        let mut steps = 0;
+        for _ in 0..LOOKS {
+            let position = self.cursor;
+            // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
+            // first of a run are there before we look at them.
+            let seen = Control(words.word(position).load(Ordering::Acquire));
+            match self.turns.turn(seen, position) {
+                Turn::Current => {
+                    self.cursor = position.wrapping_add(seen.run());
+                    steps += 1;
+                    if steps % HINT == 0 {
+                        self.skip_ahead(common.tail.load(Ordering::Relaxed));
+                    }
+                    continue;
+                }
+                Turn::Later => {
+                    self.skip_ahead(common.tail.load(Ordering::Relaxed));
+                    self.skip_ahead(common.head.load(Ordering::Relaxed));
+                    continue;
+                }
+                Turn::Earlier => {}
+            }
+            let mut room = self.limit.wrapping_sub(position).cast_signed();
+            if room <= 0 {
+                // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance: who took
+                // the values before it has copied them, so their slots can be written.
+                self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.capacity);
+                room = self.limit.wrapping_sub(position).cast_signed();
+                if room <= 0 {
+                    return None;
+                }
+            }
+            return Some(room as u64);
+        }
+        None
+    }
+
+    fn skip_ahead(&mut self, hint: u64) {
+        if hint.wrapping_sub(self.cursor).cast_signed() > 0 {
+            self.cursor = hint;
+        }
+    }
+
+    /// Makes all values of a claim visible. This is the commit.
+    #[inline(always)]
+    pub(crate) fn publish(&self, words: &impl Words, claimed: Claimed) {
+        for index in (0..claimed.run).rev() {
+            let position = claimed.position.wrapping_add(index);
+            let word = self.turns.published(position);
+            // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::look and Receiver::take: makes
+            // the value visible.
+            // ORDERING(run): Release. Pairs with ORDERING(run) in Sender::search: the words behind the first
+            // of a run come before it.
+            words.word(position).store(word.0, Ordering::Release);
+        }
+    }
+
+    /// Gives a claim up: all will pass over it.
+    pub(crate) fn abandon(&self, words: &impl Words, claimed: Claimed) {
+        let word = self.turns.skipped(claimed.position, claimed.run);
+        words.word(claimed.position).store(word.0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,430 @@
+//! Values through rings for many: order, limits, ends coming and going, both kinds of delivery.
+#![cfg(not(loom))]
+
+use proptest::prelude::*;
+use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
+use ringlane::{ErrorKind, Name, Peer, PopError, PushError, Wait};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+fn name(test: &str) -> Name {
+    Name::new(&format!("ringlane-test-{}-mpmc-{test}", std::process::id())).unwrap()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Push(usize),
+    PushSlice(usize, usize),
+    Abandon(usize),
+    Pop(usize),
+    PopSlice(usize, usize),
+    /// Taken and given back.
+    Return(usize),
+    NewProducer(usize),
+    NewConsumer(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let end = 0..3_usize;
+    let step = prop_oneof![
+        8 => end.clone().prop_map(Step::Push),
+        4 => (end.clone(), 0..9_usize).prop_map(|(end, len)| Step::PushSlice(end, len)),
+        1 => end.clone().prop_map(Step::Abandon),
+        8 => end.clone().prop_map(Step::Pop),
+        4 => (end.clone(), 0..9_usize).prop_map(|(end, len)| Step::PopSlice(end, len)),
+        2 => end.clone().prop_map(Step::Return),
+        1 => end.clone().prop_map(Step::NewProducer),
+        1 => end.prop_map(Step::NewConsumer),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+proptest! {
+    /// Every mix of operations by three producers and three consumers does what a `VecDeque` does, at every
+    /// capacity, wherever positions begin, with both kinds of delivery.
+    #[test]
+    fn it_is_a_bounded_deque(
+        steps in steps(),
+        log in 0_u32..5,
+        start in prop_oneof![Just(0), Just((1_u64 << 32) - 5), Just(u64::MAX - 5), any::<u64>()],
+        delivery in prop_oneof![Just(Delivery::AtMostOnce), Just(Delivery::AtLeastOnce)],
+    ) {
+        let capacity = 1 << log;
+        let queue = Queue::<u64>::options()
+            .capacity(capacity).start(start).delivery(delivery).private().unwrap();
+        // Two participants and one clone on each side.
+        let mut producers: Vec<Producer<u64>> = vec![queue.producer().unwrap(), queue.producer().unwrap()];
+        producers.push(producers[0].clone());
+        let mut consumers: Vec<Consumer<u64>> = vec![queue.consumer().unwrap(), queue.consumer().unwrap()];
+        consumers.push(consumers[0].clone());
+        // What is there; `None` takes up a slot and is nothing. What came back is in front, marked.
+        let mut model: VecDeque<Option<(u64, bool)>> = VecDeque::new();
+        let mut next = 0;
+        let drop_skipped = |model: &mut VecDeque<Option<(u64, bool)>>| {
+            while model.front() == Some(&None) {
+                model.pop_front();
+            }
+        };
+        for step in steps {
+            match step {
+                Step::Push(end) => {
+                    match producers[end].try_push(next) {
+                        Ok(()) => {
+                            // Gaps at the front need not have been passed by the consumers.
+                            if model.len() == capacity {
+                                drop_skipped(&mut model);
+                            }
+                            prop_assert!(model.len() < capacity);
+                            model.push_back(Some((next, false)));
+                            next += 1;
+                        }
+                        Err(error) => {
+                            prop_assert_eq!(error, PushError::Full(next));
+                            prop_assert_eq!(model.len(), capacity);
+                        }
+                    }
+                }
+                Step::PushSlice(end, len) => {
+                    let values: Vec<u64> = (next..next + len as u64).collect();
+                    let room = capacity - model.len();
+                    let pushed = producers[end].try_push_slice(&values);
+                    match (len, room) {
+                        (0, _) => prop_assert_eq!(pushed, Ok(0)),
+                        (_, 0) if pushed.is_err() => {
+                            prop_assert_eq!(pushed, Err(PushError::Full(())));
+                        }
+                        _ => {
+                            let count = pushed.unwrap();
+                            // Room that a producer has not heard of yet it need not use; one slot it finds.
+                            prop_assert!(count >= 1 && count <= len);
+                            if room < count {
+                                drop_skipped(&mut model);
+                            }
+                            model.extend(values[..count].iter().map(|value| Some((*value, false))));
+                            prop_assert!(model.len() <= capacity);
+                            next += count as u64;
+                        }
+                    }
+                }
+                Step::Abandon(end) => match producers[end].try_reserve() {
+                    Ok(room) => {
+                        drop(room);
+                        if model.len() == capacity {
+                            drop_skipped(&mut model);
+                        }
+                        model.push_back(None);
+                        prop_assert!(model.len() <= capacity);
+                    }
+                    Err(error) => {
+                        prop_assert!(error.is_full() && model.len() == capacity);
+                    }
+                },
+                Step::Pop(end) => {
+                    drop_skipped(&mut model);
+                    let popped = model.pop_front().flatten().map(|(value, _)| value);
+                    prop_assert_eq!(consumers[end].try_pop(), popped.ok_or(PopError::Empty));
+                }
+                Step::PopSlice(end, len) => {
+                    let mut out = vec![0; len];
+                    let popped = consumers[end].try_pop_slice(&mut out);
+                    if len == 0 {
+                        prop_assert_eq!(popped, Ok(0));
+                        continue;
+                    }
+                    drop_skipped(&mut model);
+                    match popped {
+                        Ok(count) => {
+                            prop_assert!(count >= 1);
+                            for value in &out[..count] {
+                                let wanted = model.pop_front().flatten();
+                                prop_assert_eq!(Some(*value), wanted.map(|(value, _)| value));
+                            }
+                            // It stops where there is nothing, or nothing but a gap.
+                            let more = matches!(model.front(), Some(Some(_)));
+                            prop_assert!(delivery == Delivery::AtLeastOnce || count == len || !more);
+                        }
+                        Err(error) => {
+                            prop_assert_eq!(error, PopError::Empty);
+                            prop_assert!(model.is_empty());
+                        }
+                    }
+                }
+                Step::Return(end) => {
+                    drop_skipped(&mut model);
+                    let wanted = model.pop_front().flatten();
+                    match consumers[end].try_take() {
+                        Ok(taken) => {
+                            prop_assert_eq!(Some((*taken, taken.is_again())), wanted);
+                            drop(taken);
+                            if delivery == Delivery::AtLeastOnce {
+                                model.push_front(Some((wanted.unwrap().0, true)));
+                            }
+                        }
+                        Err(error) => prop_assert_eq!((error, wanted), (PopError::Empty, None)),
+                    };
+                }
+                Step::NewProducer(end) => producers[end] = queue.producer().unwrap(),
+                Step::NewConsumer(end) => consumers[end] = queue.consumer().unwrap(),
+            }
+            let there = model.iter().flatten().count();
+            prop_assert_eq!(consumers[0].available(), there);
+        }
+    }
+}
+
+/// Values that tell where they come from, from several threads to several threads: all of them, once, and
+/// each producer's in its order.
+fn through(
+    delivery: Delivery,
+    capacity: usize,
+    producers: u64,
+    consumers: u64,
+    each: u64,
+    wait: Wait,
+) {
+    let queue =
+        Queue::<[u64; 3]>::options().capacity(capacity).delivery(delivery).private().unwrap();
+    let (tx, rx) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut threads = Vec::new();
+    for id in 0..producers {
+        let mut tx = if id % 2 == 0 { tx.clone() } else { queue.producer().unwrap() };
+        tx.set_wait(wait);
+        threads.push(std::thread::spawn(move || {
+            let mut next = 0;
+            while next < each {
+                if next % 7 == 0 {
+                    let run: Vec<[u64; 3]> =
+                        (next..each.min(next + 5)).map(|n| [id, n, id ^ n]).collect();
+                    tx.push_slice(&run).unwrap();
+                    next += run.len() as u64;
+                } else {
+                    tx.push([id, next, id ^ next]).unwrap();
+                    next += 1;
+                }
+            }
+        }));
+    }
+    drop(tx);
+    let mut takers = Vec::new();
+    for id in 0..consumers {
+        let mut rx = if id % 2 == 0 { rx.clone() } else { queue.consumer().unwrap() };
+        rx.set_wait(wait);
+        takers.push(std::thread::spawn(move || {
+            let mut got = Vec::new();
+            let mut out = [[0; 3]; 4];
+            loop {
+                let popped = match got.len() % 3 {
+                    0 => rx.pop_slice(&mut out),
+                    1 => rx.take().map(|taken| {
+                        out[0] = taken.acknowledge();
+                        1
+                    }),
+                    _ => rx.pop().map(|value| {
+                        out[0] = value;
+                        1
+                    }),
+                };
+                match popped {
+                    Ok(count) => got.extend_from_slice(&out[..count]),
+                    Err(error) => {
+                        assert_eq!(error, PopError::Closed);
+                        return got;
+                    }
+                }
+            }
+        }));
+    }
+    drop(rx);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let mut counts = vec![vec![false; each as usize]; producers as usize];
+    for taker in takers {
+        let got = taker.join().unwrap();
+        let mut last = vec![None; producers as usize];
+        for [id, n, check] in got {
+            assert_eq!(check, id ^ n, "torn");
+            assert!(last[id as usize] < Some(n), "{id}: {n} after {:?}", last[id as usize]);
+            last[id as usize] = Some(n);
+            assert!(!std::mem::replace(&mut counts[id as usize][n as usize], true), "twice");
+        }
+    }
+    assert!(counts.iter().flatten().all(|seen| *seen), "lost");
+}
+
+#[test]
+fn all_come_once_and_in_order() {
+    for (capacity, producers, consumers) in
+        [(1, 2, 2), (2, 3, 2), (4, 1, 3), (64, 3, 1), (1024, 4, 4)]
+    {
+        for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+            for wait in [Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+                through(delivery, capacity, producers, consumers, 3000, wait);
+            }
+        }
+    }
+}
+
+/// Values of every size class go through whole.
+#[test]
+fn values_of_every_size_are_whole() {
+    fn through<T: ringlane::Plain + PartialEq + std::fmt::Debug>(values: &[T]) {
+        let queue = Queue::<T>::private(4).unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        for value in values.iter().chain(values).chain(values) {
+            producer.push(*value).unwrap();
+            assert_eq!(consumer.pop().unwrap(), *value);
+        }
+    }
+    through(&[1_u8, 2, 255]);
+    through(&[u32::MAX, 7]);
+    through(&[[7_u64; 7], [8; 7]]);
+    through(&[[3_u8; 255], [4; 255]]);
+    through(&[[9_u64; 512], std::array::from_fn(|i| i as u64)]);
+    through(&[(), ()].map(|()| [0_u8; 0]));
+}
+
+#[test]
+fn at_least_sixty_four_take_part_and_no_more_than_fit() {
+    let queue = Queue::<u64>::private(256).unwrap();
+    let mut producers: Vec<_> = (0..64).map(|_| queue.producer().unwrap()).collect();
+    let mut consumers: Vec<_> = (0..64).map(|_| queue.consumer().unwrap()).collect();
+    for (n, producer) in (0..).zip(&mut producers) {
+        producer.push(n).unwrap();
+    }
+    for (n, consumer) in (0..).zip(&mut consumers) {
+        assert_eq!(consumer.pop(), Ok(n));
+    }
+    assert_eq!(queue.consumer().unwrap_err().kind(), ErrorKind::LimitReached);
+    assert_eq!(queue.producer().unwrap_err().kind(), ErrorKind::LimitReached);
+    drop(producers.pop());
+    queue.consumer().unwrap();
+}
+
+#[test]
+fn a_place_is_taken_more_often_than_a_word_can_tell() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    for n in 0..600 {
+        queue.producer().unwrap().push(n).unwrap();
+        assert_eq!(consumer.pop(), Ok(n));
+    }
+}
+
+#[test]
+fn closing_is_told_when_the_last_has_closed() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let (mut one, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut clone = one.clone();
+    let mut other = queue.producer().unwrap();
+    one.push(1).unwrap();
+    drop(one);
+    assert_eq!(consumer.pop(), Ok(1));
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    clone.push(2).unwrap();
+    drop(clone);
+    other.push(3).unwrap();
+    assert_eq!(consumer.peer(), Peer::Alive);
+    drop(other);
+    assert_eq!((consumer.pop(), consumer.pop()), (Ok(2), Ok(3)));
+    assert_eq!(consumer.pop(), Err(PopError::Closed));
+    assert_eq!(consumer.peer(), Peer::Closed);
+    // Somebody comes again.
+    let mut late = queue.producer().unwrap();
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    late.push(4).unwrap();
+    assert_eq!(consumer.pop(), Ok(4));
+    drop(consumer);
+    assert!(matches!(late.push(5), Err(PushError::Closed(5))));
+    let _back = queue.consumer().unwrap();
+    late.push(6).unwrap();
+}
+
+#[test]
+fn a_sleeper_wakes_for_a_close() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let (producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    consumer.set_wait(Wait::Park);
+    let sleeper = std::thread::spawn(move || consumer.pop());
+    drop(producer);
+    assert_eq!(sleeper.join().unwrap(), Err(PopError::Closed));
+}
+
+#[test]
+fn what_is_reserved_holds_up_those_behind_it_and_names_who() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.producer().unwrap();
+    let room = producer.try_reserve().unwrap();
+    other.push(2).unwrap();
+    let stalled = Err(PopError::Stalled { pid: std::process::id() });
+    assert_eq!(consumer.try_pop(), stalled);
+    assert_eq!(consumer.pop_timeout(Duration::from_millis(1)), stalled);
+    room.commit(1);
+    assert_eq!((consumer.pop(), consumer.pop()), (Ok(1), Ok(2)));
+}
+
+/// A claim that its process forgot is given up when the process closes its place.
+#[test]
+fn what_was_forgotten_is_skipped_after_the_close() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.producer().unwrap();
+    std::mem::forget(producer.try_reserve().unwrap());
+    other.push(2).unwrap();
+    assert!(matches!(consumer.try_pop(), Err(PopError::Stalled { .. })));
+    drop(producer);
+    assert_eq!(consumer.try_pop(), Ok(2));
+}
+
+#[test]
+fn what_is_taken_comes_again_unless_acknowledged() {
+    let queue =
+        Queue::<u64>::options().capacity(4).delivery(Delivery::AtLeastOnce).private().unwrap();
+    let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.consumer().unwrap();
+    producer.push_slice(&[1, 2, 3]).unwrap();
+    let taken = one.take().unwrap();
+    assert_eq!(other.take().unwrap().acknowledge(), 2);
+    drop(taken);
+    let taken = other.take().unwrap();
+    assert_eq!((*taken, taken.is_again()), (1, true));
+    // Its slot is in use until then.
+    producer.push_slice(&[4]).unwrap();
+    assert_eq!(producer.try_push(5), Err(PushError::Full(5)));
+    taken.acknowledge();
+    producer.push_slice(&[5, 6]).unwrap();
+    for n in 3..7 {
+        assert_eq!(one.pop(), Ok(n));
+    }
+    // Forgotten, and its place closed: it comes again.
+    producer.push(7).unwrap();
+    std::mem::forget(one.take().unwrap());
+    assert_eq!(other.try_pop(), Err(PopError::Empty));
+    drop(one);
+    assert!(other.take().unwrap().is_again());
+}
+
+#[test]
+fn other_rings_are_refused() {
+    let name = name("kind");
+    let queue = Queue::<u64>::create(&name, 8).unwrap();
+    let spsc = ringlane::spsc::Queue::<u64>::open(&name).unwrap_err();
+    assert_eq!(spsc.kind(), ErrorKind::Incompatible);
+    assert_eq!(Queue::<u32>::open(&name).unwrap_err().kind(), ErrorKind::Incompatible);
+    // Delivery is the creator's.
+    let opened = Queue::<u64>::options().delivery(Delivery::AtLeastOnce).open(&name).unwrap();
+    assert_eq!(opened.delivery(), Delivery::AtMostOnce);
+    drop(queue);
+    assert_eq!(
+        Queue::<u64>::options().capacity(3).private().unwrap_err().kind(),
+        ErrorKind::InvalidSize
+    );
+}
+
+/// The words beside the slots take up less than 32 KiB, with places for 128.
+#[test]
+fn it_takes_little_beside_its_slots() {
+    let name = name("size");
+    let _queue = Queue::<u64>::create(&name, 1024).unwrap();
+    let size = std::fs::metadata(format!("/dev/shm/{name}")).unwrap().len();
+    assert!(size - 1024 * 16 <= 32 << 10, "{size} bytes");
+}

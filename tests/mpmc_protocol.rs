@@ -1,0 +1,644 @@
+//! The protocol of rings for many by itself: every interleaving of a small model, with crashes at any step.
+//!
+//! The model is written from `docs/mpmc.md`, not from the code: one access to shared memory is one step, memory
+//! is sequentially consistent (loom looks at the rest), values are written and read in two halves. Flaws that
+//! are put in on purpose must be found, or the search would find nothing.
+//!
+//! `RINGLANE_PROTOCOL=full` makes it larger.
+#![cfg(not(loom))]
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+const SLOTS: usize = 2;
+const PEOPLE: usize = 5;
+const VALUES: usize = 6;
+
+/// A flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    None,
+    /// A claim is skipped though its owner lives, only because it was slow.
+    Impatience,
+    /// Nobody skips the claims of the dead.
+    Patience,
+    /// A consumer stores the head instead of comparing and swapping it.
+    BlindTake,
+    /// A value is taken, then copied.
+    TakeFirst,
+    /// A claim does not wait for the head.
+    NoRoomCheck,
+    /// A slot is published before its value is whole.
+    PublishFirst,
+    /// A batch is published from its first slot to its last.
+    ForwardBatch,
+    /// Who walks over a claim takes it for one slot.
+    RunIgnored,
+    /// A dead one's slot is skipped by a store instead of a compare-and-swap.
+    BlindSkip,
+    /// At least once: a value that is given out is acknowledged before it is copied.
+    EarlyAcknowledgement,
+    /// At least once: what a dead consumer held is skipped.
+    NoRedelivery,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    capacity: u8,
+    producers: u8,
+    consumers: u8,
+    /// How many values each push of each producer has; 0 for no push.
+    pushes: [[u8; 2]; 3],
+    crashes: u8,
+    /// How many values consumers copy at a time before they take them one by one.
+    ahead: u8,
+    acknowledged: bool,
+    flaw: Flaw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+enum Mark {
+    #[default]
+    Published,
+    Claimed,
+    Skipped,
+    Taken,
+}
+
+/// A control word. Turn 0 is the one before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct Word {
+    turn: u8,
+    mark: Mark,
+    owner: u8,
+    run: u8,
+    again: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+enum Pc {
+    // Producers.
+    #[default]
+    Begin,
+    Look,
+    Hint,
+    Catch,
+    Room,
+    Claim,
+    Store,
+    Write,
+    Publish,
+    Finished,
+    // Consumers.
+    Peek,
+    Copy,
+    CopyRest,
+    Take,
+    Skip,
+    Head,
+    Resolve,
+    // With acknowledgements.
+    Hold,
+    Acknowledge,
+    Pass,
+    PassWord,
+    PassHead,
+    Search,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct Person {
+    pc: Pc,
+    dead: bool,
+    cursor: u8,
+    limit: u8,
+    seen: Word,
+    run: u8,
+    index: u8,
+    half: bool,
+    push: u8,
+    /// Claims before this position were complete when this push began.
+    bound: u8,
+    /// Copies, two halves each, and how many there are and how many were used.
+    copies: [[u8; 2]; 2],
+    copied: u8,
+    used: u8,
+    at: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct State {
+    words: [Word; SLOTS],
+    values: [[u8; 2]; SLOTS],
+    head: u8,
+    tail: u8,
+    people: [Person; PEOPLE],
+    crashes: u8,
+    // What only the referee sees.
+    claimed: u8,
+    /// After the last position whose push returned.
+    returned: u8,
+    /// For each position: whether its word was published, and the push returned; how often the value was given
+    /// out; whether it is done with.
+    published: [bool; VALUES * 2],
+    complete: [bool; VALUES * 2],
+    given: [u8; VALUES * 2],
+    done: [bool; VALUES * 2],
+}
+
+struct Search {
+    setting: Setting,
+    seen: HashSet<u64>,
+    states: usize,
+    ends: usize,
+}
+
+type Step = Result<Option<State>, String>;
+
+macro_rules! ensure {
+    ($yes:expr, $($arg:tt)*) => {
+        if !$yes {
+            return Err(format!($($arg)*));
+        }
+    };
+}
+
+impl Setting {
+    fn slot(&self, position: u8) -> usize {
+        usize::from(position % self.capacity)
+    }
+
+    fn turn(&self, position: u8) -> u8 {
+        position / self.capacity + 1
+    }
+
+    fn people(&self) -> usize {
+        usize::from(self.producers + self.consumers)
+    }
+
+    fn is(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    fn published(&self, position: u8, again: bool) -> Word {
+        Word { turn: self.turn(position), again, ..Word::default() }
+    }
+
+    fn skipped(&self, position: u8, run: u8) -> Word {
+        Word { turn: self.turn(position), mark: Mark::Skipped, run, ..Word::default() }
+    }
+
+    fn run_of(&self, word: Word) -> u8 {
+        match word.mark {
+            Mark::Claimed | Mark::Skipped if self.is(Flaw::RunIgnored) => 1,
+            Mark::Claimed | Mark::Skipped => word.run,
+            _ => 1,
+        }
+    }
+
+    /// Whether the walk from the head on finds something that a consumer who found nothing has to do.
+    fn something_behind(&self, state: &State, cursor: u8) -> Option<(u8, Word)> {
+        let mut position = state.head;
+        while position < cursor {
+            let word = state.words[self.slot(position)];
+            if word.turn != self.turn(position) {
+                return None;
+            }
+            let orphan = word.mark == Mark::Taken && state.people[usize::from(word.owner)].dead;
+            if word.mark == Mark::Published || orphan && !self.is(Flaw::Patience) {
+                return Some((position, word));
+            }
+            position += self.run_of(word);
+        }
+        None
+    }
+
+    /// One step of one person. None if there is nothing to do until somebody else does something.
+    fn step(&self, state: &State, who: usize) -> Step {
+        let mut next = *state;
+        let me = &mut next.people[who];
+        let slot = self.slot(me.cursor);
+        let word = state.words[slot];
+        let turn = self.turn(me.cursor);
+        match me.pc {
+            Pc::Begin => {
+                let runs = self.pushes[who];
+                let run = runs.get(usize::from(me.push)).copied().unwrap_or(0);
+                (me.run, me.index, me.half) = (run, 0, false);
+                me.bound = state.returned;
+                me.pc = if run == 0 { Pc::Finished } else { Pc::Look };
+            }
+            Pc::Look => {
+                me.seen = word;
+                me.pc = Pc::Look;
+                if word.turn == turn {
+                    me.cursor += self.run_of(word);
+                } else if word.turn > turn {
+                    me.pc = Pc::Hint;
+                } else if me.limit > me.cursor || self.is(Flaw::NoRoomCheck) {
+                    me.pc = Pc::Claim;
+                } else {
+                    me.pc = Pc::Room;
+                }
+            }
+            Pc::Hint => {
+                me.cursor = me.cursor.max(state.tail);
+                me.pc = Pc::Catch;
+            }
+            Pc::Catch => {
+                me.cursor = me.cursor.max(state.head);
+                me.pc = Pc::Look;
+            }
+            Pc::Room => {
+                me.limit = state.head + self.capacity;
+                let first = state.words[self.slot(state.head)];
+                let done = first.turn == self.turn(state.head) && first.mark == Mark::Skipped;
+                if me.limit <= me.cursor && self.acknowledged && done {
+                    // Whoever had it done died, or was overtaken, before the head passed it.
+                    next.head += self.run_of(first);
+                    return Ok(Some(next));
+                }
+                if me.limit <= me.cursor {
+                    // Full: waits until that changes, or others have claimed the place.
+                    return Ok(None);
+                }
+                me.pc = Pc::Look;
+            }
+            Pc::Claim => {
+                let room = me.limit.saturating_sub(me.cursor).max(1);
+                // A push that fits in parts is two pushes; here it takes what there is.
+                let run = me.run.min(room).min(self.capacity);
+                if word != me.seen {
+                    me.pc = Pc::Look;
+                    return Ok(Some(next));
+                }
+                let position = me.cursor;
+                me.run = run;
+                me.at = position;
+                me.cursor += run;
+                me.pc = Pc::Store;
+                let bound = me.bound;
+                next.words[slot] =
+                    Word { turn, mark: Mark::Claimed, owner: who as u8, run, again: false };
+                ensure!(position == state.claimed, "claimed {position} after {}", state.claimed);
+                ensure!(position >= bound, "a later push got an earlier place");
+                next.claimed += run;
+            }
+            Pc::Store => {
+                me.pc = if self.is(Flaw::PublishFirst) { Pc::Publish } else { Pc::Write };
+                next.tail = me.cursor;
+            }
+            Pc::Write => {
+                let position = me.at + me.index;
+                next.values[self.slot(position)][usize::from(me.half)] = position + 1;
+                me.half = !me.half;
+                if !me.half {
+                    me.index += 1;
+                }
+                if me.index == me.run {
+                    me.index = 0;
+                    me.pc = Pc::Publish;
+                    if self.is(Flaw::PublishFirst) {
+                        me.pc = Pc::Begin;
+                        me.push += 1;
+                    }
+                }
+            }
+            Pc::Publish => {
+                let offset = match self.is(Flaw::ForwardBatch) {
+                    true => me.index,
+                    false => me.run - 1 - me.index,
+                };
+                let position = me.at + offset;
+                next.words[self.slot(position)] = self.published(position, false);
+                next.published[usize::from(position)] = true;
+                me.index += 1;
+                if me.index == me.run {
+                    me.pc = Pc::Begin;
+                    me.push += 1;
+                    if self.is(Flaw::PublishFirst) {
+                        (me.index, me.pc, me.push) = (0, Pc::Write, me.push - 1);
+                    }
+                    let run = me.at..me.at + me.run;
+                    next.returned = next.returned.max(run.end);
+                    run.for_each(|position| next.complete[usize::from(position)] = true);
+                }
+            }
+            Pc::Finished => return Ok(None),
+            Pc::Peek => {
+                me.seen = word;
+                let owner_dead = state.people[usize::from(word.owner)].dead;
+                if word.turn < turn {
+                    if self.acknowledged {
+                        let Some((position, word)) = self.something_behind(state, me.cursor) else {
+                            return Ok(None);
+                        };
+                        (me.at, me.seen, me.pc) = (position, word, Pc::Search);
+                        return Ok(Some(next));
+                    }
+                    return Ok(None);
+                }
+                me.pc = match word.mark {
+                    _ if word.turn > turn => Pc::Head,
+                    Mark::Published if self.acknowledged => Pc::Hold,
+                    Mark::Published if self.is(Flaw::TakeFirst) => Pc::Take,
+                    Mark::Published => {
+                        (me.copied, me.used, me.at) = (0, 0, me.cursor);
+                        Pc::Copy
+                    }
+                    Mark::Skipped | Mark::Taken if self.acknowledged => {
+                        me.cursor += self.run_of(word);
+                        Pc::Peek
+                    }
+                    Mark::Skipped => Pc::Skip,
+                    Mark::Claimed if owner_dead && !self.is(Flaw::Patience) => Pc::Resolve,
+                    Mark::Claimed if self.is(Flaw::Impatience) => Pc::Resolve,
+                    _ => return Ok(None),
+                };
+                if me.pc == Pc::Resolve {
+                    me.at = me.cursor;
+                }
+            }
+            // Copies the value at `at + copied`, in two steps.
+            Pc::Copy => {
+                let position = me.at + me.copied;
+                me.copies[usize::from(me.copied)][0] = state.values[self.slot(position)][0];
+                me.pc = Pc::CopyRest;
+            }
+            Pc::CopyRest => {
+                let position = me.at + me.copied;
+                me.copies[usize::from(me.copied)][1] = state.values[self.slot(position)][1];
+                me.copied += 1;
+                // The look at the next word is a step of its own, but one that only reads: with this one.
+                let more = position + 1;
+                let another = state.words[self.slot(more)] == self.published(more, false);
+                let wanted = me.copied < self.ahead && me.copied < self.capacity;
+                me.pc = match () {
+                    () if self.acknowledged && self.is(Flaw::EarlyAcknowledgement) => Pc::Pass,
+                    () if self.acknowledged => Pc::Acknowledge,
+                    () if self.is(Flaw::TakeFirst) => Pc::Peek,
+                    () if wanted && another => Pc::Copy,
+                    () => Pc::Take,
+                };
+                if self.acknowledged || self.is(Flaw::TakeFirst) {
+                    let (copy, at) = (me.copies[0], me.at);
+                    me.copied = 0;
+                    return give(next, copy, at, self.acknowledged).map(Some);
+                }
+            }
+            Pc::Take => {
+                let position = me.cursor;
+                if state.head != position && !self.is(Flaw::BlindTake) {
+                    me.cursor = state.head;
+                    // Copies that are still ahead of the head are good.
+                    me.used = me.cursor - me.at.min(me.cursor);
+                    me.pc =
+                        if me.used < me.copied && me.cursor >= me.at { Pc::Take } else { Pc::Peek };
+                    return Ok(Some(next));
+                }
+                me.cursor += 1;
+                next.head = position + 1;
+                if self.is(Flaw::TakeFirst) {
+                    (me.at, me.copied, me.pc) = (position, 0, Pc::Copy);
+                    return Ok(Some(next));
+                }
+                let copy = me.copies[usize::from(me.used)];
+                me.used += 1;
+                me.pc = if me.used < me.copied { Pc::Take } else { Pc::Peek };
+                return give(next, copy, position, false).map(Some);
+            }
+            Pc::Skip => {
+                if state.head == me.cursor {
+                    next.head = me.cursor + self.run_of(me.seen);
+                    me.cursor = next.head;
+                } else {
+                    me.cursor = state.head;
+                }
+                me.pc = Pc::Peek;
+            }
+            Pc::Head => {
+                me.cursor = state.head;
+                me.pc = Pc::Peek;
+            }
+            Pc::Resolve => {
+                me.pc = Pc::Peek;
+                let slot = self.slot(me.at);
+                if state.words[slot] == me.seen || self.is(Flaw::BlindSkip) {
+                    next.words[slot] = self.skipped(me.at, me.seen.run);
+                }
+            }
+            Pc::Hold => {
+                me.pc = Pc::Peek;
+                if word == me.seen {
+                    next.words[slot] =
+                        Word { turn, mark: Mark::Taken, owner: who as u8, ..Word::default() };
+                    (me.at, me.copied) = (me.cursor, 0);
+                    me.cursor += 1;
+                    me.pc = Pc::Copy;
+                    if self.is(Flaw::EarlyAcknowledgement) {
+                        me.pc = Pc::Acknowledge;
+                    }
+                }
+            }
+            Pc::Acknowledge => {
+                next.words[self.slot(me.at)] = self.skipped(me.at, 1);
+                next.done[usize::from(me.at)] = true;
+                me.pc = if self.is(Flaw::EarlyAcknowledgement) { Pc::Copy } else { Pc::Pass };
+            }
+            Pc::Pass => {
+                me.limit = state.head;
+                me.pc = Pc::PassWord;
+            }
+            Pc::PassWord => {
+                me.seen = state.words[self.slot(me.limit)];
+                let passes = me.seen.turn == self.turn(me.limit) && me.seen.mark == Mark::Skipped;
+                me.pc = if passes { Pc::PassHead } else { Pc::Peek };
+            }
+            Pc::PassHead => {
+                if state.head == me.limit {
+                    next.head += self.run_of(me.seen);
+                }
+                me.pc = Pc::Pass;
+            }
+            Pc::Search => {
+                me.pc = Pc::Peek;
+                let slot = self.slot(me.at);
+                match me.seen.mark {
+                    Mark::Published => me.cursor = me.at,
+                    _ if state.words[slot] == me.seen => {
+                        next.words[slot] = match self.is(Flaw::NoRedelivery) {
+                            true => self.skipped(me.at, 1),
+                            false => self.published(me.at, true),
+                        };
+                        me.cursor = me.at;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Some(next))
+    }
+}
+
+/// A consumer has a value in its hands.
+fn give(
+    mut state: State,
+    copy: [u8; 2],
+    position: u8,
+    acknowledged: bool,
+) -> Result<State, String> {
+    let at = usize::from(position);
+    ensure!(copy == [position + 1; 2], "position {position} came as {copy:?}");
+    ensure!(state.published[at], "position {position} came before it was published");
+    state.given[at] += 1;
+    if !acknowledged {
+        ensure!(state.given[at] == 1, "position {position} came twice");
+        state.done[at] = true;
+    }
+    ensure!(state.given[at] < 4, "position {position} came again and again");
+    Ok(state)
+}
+
+impl Search {
+    fn run(setting: Setting) -> Result<Search, String> {
+        let mut search = Search { setting, seen: HashSet::new(), states: 0, ends: 0 };
+        let mut state = State::default();
+        for consumer in setting.producers..setting.producers + setting.consumers {
+            state.people[usize::from(consumer)].pc = Pc::Peek;
+        }
+        let mut stack = vec![state];
+        while let Some(state) = stack.pop() {
+            let mut hasher = DefaultHasher::new();
+            state.hash(&mut hasher);
+            if !search.seen.insert(hasher.finish()) {
+                continue;
+            }
+            search.states += 1;
+            let mut stuck = true;
+            for who in 0..setting.people() {
+                if state.people[who].dead {
+                    continue;
+                }
+                if let Some(next) = setting.step(&state, who)? {
+                    stuck = false;
+                    stack.push(next);
+                }
+                if state.crashes < setting.crashes && state.people[who].pc != Pc::Finished {
+                    let mut next = state;
+                    next.crashes += 1;
+                    next.people[who].dead = true;
+                    stack.push(next);
+                }
+            }
+            if stuck {
+                search.ends += 1;
+                search.judge(&state)?;
+            }
+        }
+        Ok(search)
+    }
+
+    /// Nobody has anything to do: is everything done?
+    fn judge(&self, state: &State) -> Result<(), String> {
+        let setting = &self.setting;
+        let consumers = usize::from(setting.producers)..setting.people();
+        if consumers.clone().all(|who| state.people[who].dead) {
+            return Ok(());
+        }
+        for who in 0..usize::from(setting.producers) {
+            let producer = state.people[who];
+            let done = producer.dead || producer.pc == Pc::Finished;
+            ensure!(done, "producer {who} is stuck at {:?}", producer.pc);
+        }
+        let dead = consumers.filter(|who| state.people[*who].dead).count();
+        for position in 0..usize::from(state.claimed) {
+            if !state.complete[position] || state.done[position] {
+                continue;
+            }
+            // Only at most once, and only a consumer that died after it had taken it can have lost it.
+            let with_consumer = !setting.acknowledged && state.head > position as u8 && dead > 0;
+            ensure!(with_consumer, "position {position} was lost");
+        }
+        Ok(())
+    }
+}
+
+const PLAIN: Setting = Setting {
+    capacity: 2,
+    producers: 2,
+    consumers: 2,
+    pushes: [[1, 1], [1, 0], [0, 0]],
+    crashes: 1,
+    ahead: 1,
+    acknowledged: false,
+    flaw: Flaw::None,
+};
+
+fn full() -> bool {
+    std::env::var("RINGLANE_PROTOCOL").is_ok_and(|value| value == "full")
+}
+
+#[test]
+fn no_interleaving_with_crashes_breaks_a_promise() {
+    let one_each = Setting { pushes: [[1, 0], [1, 0], [0, 0]], crashes: 2, ..PLAIN };
+    let acknowledged = Setting { acknowledged: true, crashes: 1, ..one_each };
+    let mut settings = vec![
+        one_each,
+        Setting { capacity: 1, ..one_each },
+        Setting { ahead: 2, consumers: 1, crashes: 2, ..PLAIN },
+        Setting { pushes: [[2, 0], [1, 0], [0, 0]], ahead: 2, ..PLAIN },
+        Setting { pushes: [[2, 1], [0, 0], [0, 0]], producers: 1, crashes: 2, ..PLAIN },
+        acknowledged,
+        Setting { capacity: 1, ..acknowledged },
+    ];
+    if full() {
+        let large = Setting { crashes: 2, ahead: 2, ..PLAIN };
+        let three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..large };
+        settings.extend([
+            large,
+            Setting { capacity: 1, ..large },
+            Setting { pushes: [[1, 1], [1, 1], [0, 0]], crashes: 1, ..large },
+            Setting { pushes: [[2, 1], [1, 0], [0, 0]], ..large },
+            Setting { pushes: [[2, 0], [2, 0], [0, 0]], ..large },
+            Setting { consumers: 1, ..three },
+            Setting { ahead: 1, ..three },
+            Setting { capacity: 1, ..three },
+            Setting { crashes: 2, ..acknowledged },
+            Setting { acknowledged: true, crashes: 1, ..large },
+            Setting { acknowledged: true, crashes: 1, capacity: 1, ..large },
+            Setting { acknowledged: true, pushes: [[2, 0], [1, 0], [0, 0]], ..large },
+        ]);
+    }
+    let mut states = 0;
+    for setting in settings {
+        let search = Search::run(setting).unwrap_or_else(|text| panic!("{text} in {setting:?}"));
+        assert!(search.ends > 0, "{setting:?} never ends");
+        println!("{} states, {} ends: {setting:?}", search.states, search.ends);
+        states += search.states;
+    }
+    println!("{states} states in all");
+}
+
+#[test]
+fn every_flaw_is_found() {
+    let batch = Setting { pushes: [[2, 0], [1, 0], [0, 0]], ..PLAIN };
+    let acknowledged = Setting { acknowledged: true, ..PLAIN };
+    for (flaw, setting, sign) in [
+        (Flaw::Impatience, PLAIN, ""),
+        (Flaw::Patience, PLAIN, "stuck"),
+        (Flaw::BlindTake, PLAIN, "came"),
+        (Flaw::TakeFirst, Setting { capacity: 1, ..PLAIN }, "came as"),
+        (Flaw::NoRoomCheck, PLAIN, "came as"),
+        (Flaw::PublishFirst, PLAIN, "came as"),
+        (Flaw::ForwardBatch, batch, "claimed"),
+        (Flaw::RunIgnored, batch, "claimed"),
+        (Flaw::BlindSkip, Setting { crashes: 1, capacity: 1, ..PLAIN }, ""),
+        (Flaw::EarlyAcknowledgement, acknowledged, ""),
+        (Flaw::NoRedelivery, acknowledged, "lost"),
+    ] {
+        let found = Search::run(Setting { flaw, ..setting }).err();
+        let text = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));
+        assert!(text.contains(sign), "{flaw:?} was found as {text:?}");
+        println!("{flaw:?}: {text}");
+    }
+}
