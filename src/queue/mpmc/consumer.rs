@@ -186,7 +186,7 @@ impl<T: Plain> Consumer<T> {
             let common = self.seat.hall().common();
             match self.ring.take(common, &self.seat.slots) {
                 Look::Value { position, again } => {
-                    return Ok((self.seat.slots.cells().load_unsure(position), position, again));
+                    return Ok((self.seat.slots.cells().load(position), position, again));
                 }
                 Look::Pending(held) => return Err(Nothing::Pending(held)),
                 Look::Empty if self.look_behind() => {}

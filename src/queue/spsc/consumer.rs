@@ -11,7 +11,7 @@ use std::time::Duration;
 
 type Result<T> = std::result::Result<T, PopError>;
 
-/// The consuming end of a [`Queue`]. Dropping it closes it: the producer is told at its next push.
+/// The consuming end of a [`Queue`](super::Queue). Dropping it closes it: the producer is told at its next push.
 ///
 /// ```
 /// use ringlane::{PushError, spsc::Queue};

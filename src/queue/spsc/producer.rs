@@ -10,7 +10,7 @@ use crate::ring::spsc::Writer;
 use crate::wait::Wait;
 use std::time::Duration;
 
-/// The producing end of a [`Queue`]. Dropping it closes it: the consumer takes what is left, and is then
+/// The producing end of a [`Queue`](super::Queue). Dropping it closes it: the consumer takes what is left, and is then
 /// told.
 ///
 /// ```
