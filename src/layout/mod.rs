@@ -23,7 +23,7 @@ mod slots;
 
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use data::{Bytes, is_alignment};
-pub(crate) use header::{Kind, Spec, tag_of};
+pub(crate) use header::{DATA_ALIGN, Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]
 pub(crate) use peek::{Abandoned, PartImage, Peek};

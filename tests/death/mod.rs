@@ -8,6 +8,7 @@ mod life;
 mod matrix;
 mod several;
 mod sleep;
+mod spans;
 mod stream;
 mod sweep;
 mod toy;
