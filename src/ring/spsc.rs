@@ -160,11 +160,14 @@ impl Reader {
     ) -> Result<u64, Corrupt> {
         let head = self.head(own);
         if cells.is_dense() {
+            let capacity = cells.capacity();
+            let mut there = self.known.wrapping_sub(head);
             // What is known lies within the capacity, unless our own position was written over.
-            if self.known.wrapping_sub(head).wrapping_sub(1) >= cells.capacity() {
-                self.refresh(head, peer, cells.capacity())?;
+            if there < most || there > capacity {
+                self.refresh(head, peer, capacity)?;
+                there = self.known.wrapping_sub(head);
             }
-            return Ok(most.min(self.known.wrapping_sub(head)));
+            return Ok(most.min(there));
         }
         let mut found = 0;
         // Not more than there are slots, whatever their words say.

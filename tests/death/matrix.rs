@@ -433,9 +433,9 @@ fn spans(matrix: &mut Matrix) {
         matrix.stream(lane, "release", Op::Pop(PopBy::Wait(NAP)), empty, SOME);
         matrix.twice(lane, 2);
     }
-    lane(matrix, &Spans::<u64>::new("spans", Layout::Slots, 8, 0));
-    lane(matrix, &Spans::<u64>::new("dense_spans", Layout::Dense, 8, 0));
-    lane(matrix, &Spans::<Wide>::new("dense_spans_late", Layout::Dense, 8, u64::MAX - 17));
+    lane(matrix, &Spans::<u64>::new("spans", Layout::Slots, 16, 0));
+    lane(matrix, &Spans::<u64>::new("dense_spans", Layout::Dense, 16, 0));
+    lane(matrix, &Spans::<Wide>::new("dense_spans_late", Layout::Dense, 16, u64::MAX - 33));
     let dense = Values::<u64>::new("dense", 8, 0).layout(Layout::Dense);
     for state in [
         state("one", 5, Fill::Exactly(1)),
