@@ -419,7 +419,9 @@ fn spans(matrix: &mut Matrix) {
             (state("edge", 3, Fill::Exactly(1)), SOME),
         ] {
             matrix.stream(lane, "commit", Op::Push(PushBy::Try), state, budget);
-            matrix.stream(lane, "shorten", Op::Push(PushBy::Shorten), state, SOME);
+            if matches!(state.fill, Fill::Exactly(_)) {
+                matrix.stream(lane, "shorten", Op::Push(PushBy::Shorten), state, SOME);
+            }
             let fill = if state.fill == Fill::Exactly(0) { Fill::Exactly(1) } else { state.fill };
             matrix.stream(lane, "release", Op::Pop(PopBy::Try), State { fill, ..state }, budget);
         }
