@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Weakens one ordering at a time, in a copy of the last commit, and prints how many models notice: one at
 # least, or the ordering is stronger than it need be. Takes about half a minute a site.
+# Usage: ci/weaken.sh [FILE OR FOLDER...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- src/ring src/wait src/queue src/layout
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git archive HEAD | tar -x -C "$copy"
@@ -25,5 +27,5 @@ while IFS=: read -r file line text; do
     [ "$noticed" != 0 ] || missed=$((missed + 1))
     printf '%-16s %s:%s %s\n' "$noticed" "$file" "$line" "$(sed 's/^ *//' <<<"$text")"
     cp "$copy/original" "$file"
-done < <(grep -nE 'Ordering::(Acquire|Release|AcqRel|SeqCst)|light_fence\(\)' -r src/ring src/wait src/queue src/layout | grep -vE ':\s*//|use ')
+done < <(grep -nE 'Ordering::(Acquire|Release|AcqRel|SeqCst)|light_fence\(\)' -Hr "$@" | grep -vE ':\s*//|use ')
 echo "$missed sites that no model misses"

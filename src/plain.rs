@@ -3,7 +3,7 @@
 //! Another process can change a shared byte at any moment, so no Rust reference is ever made to
 //! one. Values go in by plain stores, for what is written belongs to the writer; they come out word by
 //! word through relaxed atomics while they are small, and by assembly, of which the compiler knows
-//! nothing, when they are large: each byte is read once. What was copied is private and cannot change
+//! nothing, when they are large. What was copied is private and cannot change
 //! any more.
 #![allow(unsafe_code, reason = "copies through pointers into shared memory")]
 

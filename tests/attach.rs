@@ -1,8 +1,10 @@
 //! Opening what is not, or not quite, the ring that was expected, and rings whose words were rewritten.
+#![allow(unsafe_code, reason = "borrows the places of values, and becomes another user")]
 
 use ringlane::{ErrorKind, Name, OpenOptions, PopError, PushError, ReserveError, SharedMemory};
 use ringlane::{inspect, record, spsc};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::Duration;
 
 /// A name of this test's own, gone when it ends.
 struct Temporary(Name);
@@ -177,7 +179,6 @@ fn a_ring_of_another_user_is_refused() {
     assert!(refused.1.contains("Permission denied"), "{}", refused.1);
 }
 
-#[allow(unsafe_code, reason = "the library's own call would change every thread")]
 fn set_thread_uid(uid: u32) {
     // SAFETY: setresuid(2) takes no pointer; the raw call is for the calling thread alone.
     let failed = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
@@ -305,6 +306,259 @@ fn a_place_within_a_record_is_checked() {
                 Err(error) => assert!(!good && error.kind() == ErrorKind::Corrupt, "{within}"),
             }
         }
+    }
+}
+
+/// Overwrites fields of a header, and makes its hash right again.
+fn forge(name: &Temporary, fields: &[(usize, u64)]) {
+    let mut header = [0; 200];
+    name.file().read_exact_at(&mut header, 0).unwrap();
+    for (offset, field) in fields {
+        header[*offset..offset + 8].copy_from_slice(&field.to_ne_bytes());
+    }
+    let check = header[..192].chunks_exact(8).fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
+        (hash ^ u64::from_ne_bytes(word.try_into().unwrap())).wrapping_mul(0x0100_0000_01b3)
+    });
+    header[192..].copy_from_slice(&check.to_ne_bytes());
+    name.file().write_all_at(&header, 0).unwrap();
+}
+
+const TOTAL: usize = 32;
+const CAPACITY: usize = 40;
+const STRIDE: usize = 48;
+const VALUE_SIZE: usize = 56;
+const VALUE_ALIGN: usize = 64;
+const DATA_LEN: usize = 104;
+
+#[repr(C, align(8192))]
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+struct Aligned([u8; 8192]);
+
+/// A header that is whole, and says of its values what cannot be.
+#[test]
+fn values_that_cannot_lie_so_are_refused() {
+    type Open = fn(&Name) -> ringlane::Result<()>;
+    let word: Open = |name| spsc::Queue::<u64>::open(name).map(drop);
+    let none: Open = |name| spsc::Queue::<()>::open(name).map(drop);
+    let aligned: Open = |name| spsc::Queue::<Aligned>::open(name).map(drop);
+    let cases: [(&[(usize, u64)], Open); 10] = [
+        (&[(STRIDE, 0)], word),
+        (&[(STRIDE, 0), (VALUE_SIZE, 0), (VALUE_ALIGN, 1)], none),
+        (&[(STRIDE, 8), (VALUE_SIZE, 0), (VALUE_ALIGN, 1)], none),
+        (&[(STRIDE, 24)], word),
+        (&[(STRIDE, 4)], word),
+        (&[(STRIDE, 8), (CAPACITY, 3)], word),
+        (&[(STRIDE, 8), (CAPACITY, 0)], word),
+        (&[(STRIDE, 8), (CAPACITY, 1024)], word),
+        (&[(STRIDE, 8), (CAPACITY, 1 << 61)], word),
+        (
+            // Places that are not aligned as the values are: the data begins at 8192, but in the
+            // mapping, which is aligned to a page.
+            &[
+                (STRIDE, 8192),
+                (VALUE_SIZE, 8192),
+                (VALUE_ALIGN, 8192),
+                (CAPACITY, 1),
+                (DATA_LEN, 8192),
+                (TOTAL, 16_384),
+            ],
+            aligned,
+        ),
+    ];
+    for (fields, open) in cases {
+        let name = Temporary::new("forged");
+        let _queue = spsc::Queue::<u64>::create(&name.0, 64).unwrap();
+        name.file().set_len(16_384).unwrap();
+        forge(&name, fields);
+        let error = open(&name.0).expect_err(&format!("{fields:?}"));
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{fields:?}");
+        assert!(error.to_string().ends_with("its header contradicts itself"), "{error}");
+        assert!(inspect::report(&name.0).is_err(), "{fields:?}");
+    }
+}
+
+/// The layout is the creator's, and every opener finds it in the header.
+#[test]
+fn values_side_by_side_are_found_to_be_so() {
+    let name = Temporary::new("dense");
+    let mut options = spsc::Queue::<u64>::options();
+    let queue = options.capacity(512).layout(spsc::Layout::Dense).create(&name.0).unwrap();
+    assert_eq!(name.file().metadata().unwrap().len(), 12_288, "as long as the values, no longer");
+    let mut producer = queue.producer().unwrap();
+    let mut consumer = spsc::Queue::<u64>::open(&name.0).unwrap().consumer().unwrap();
+    for n in 0..700 {
+        producer.push(n).unwrap();
+        assert_eq!(consumer.pop(), Ok(n));
+    }
+    let mut room = producer.reserve(512).unwrap();
+    room.fill(0..);
+    room.commit_len(500);
+    let report = inspect::report(&name.0).unwrap();
+    assert_eq!((report.depth, report.pushed, report.popped), (500, 1200, 700));
+    assert_eq!((report.capacity, report.used), (512, 500));
+    let mut words = [0; 16];
+    name.file().read_exact_at(&mut words, 8192 + 700 % 512 * 8).unwrap();
+    assert_eq!(words, *[0_u64.to_ne_bytes(), 1_u64.to_ne_bytes()].as_flattened());
+    // The same ring, were it said to be in slots, is not a whole one.
+    drop((producer, consumer));
+    forge(&name, &[(STRIDE, 16)]);
+    assert_eq!(refused(&name.0).0, ErrorKind::Corrupt);
+    // And one in slots that is said to be side by side gives what lies there, and no more than that.
+    drop(queue);
+    let _queue = spsc::Queue::<u64>::create(&name.0, 256).unwrap();
+    forge(&name, &[(STRIDE, 8)]);
+    let queue = spsc::Queue::<u64>::open(&name.0).unwrap();
+    queue.producer().unwrap().push(7).unwrap();
+    assert_eq!(queue.consumer().unwrap().try_iter().collect::<Vec<_>>(), [7]);
+}
+
+/// A producer that dies within a commit into slots has published some of them, and its position says none of
+/// it. Whoever comes next, on either side, counts what was published, also if it has been taken meanwhile.
+#[test]
+fn a_commit_that_was_cut_short_is_followed() {
+    let name = Temporary::new("cut-short");
+    for before in [0, 3, u64::MAX - 1] {
+        for published in 0..=8_u64 {
+            for taken in 0..=published {
+                let mut options = spsc::Queue::<u64>::options();
+                let queue = options.capacity(8).start(before).create(&name.0).unwrap();
+                let words = SharedMemory::open(&name.0).unwrap().map().unwrap();
+                let mut producer = queue.producer().unwrap();
+                let mut room = producer.reserve(8).unwrap();
+                room.fill(0..);
+                room.commit_len(published as usize);
+                drop(producer);
+                words.write_at(1024, &before.to_ne_bytes()).unwrap();
+                let mut consumer = queue.consumer().unwrap();
+                assert_eq!(consumer.depth() as u64, published);
+                assert_eq!(inspect::report(&name.0).unwrap().depth, published);
+                assert!((0..taken).all(|n| consumer.try_pop() == Ok(n)));
+                drop(consumer);
+                assert_eq!(inspect::report(&name.0).unwrap().depth, published - taken);
+                let mut consumer = queue.consumer().unwrap();
+                let mut producer = queue.producer().unwrap();
+                assert_eq!(consumer.depth() as u64, published - taken);
+                assert_eq!(producer.vacant() as u64, 8 - (published - taken));
+                for n in published..taken + 8 {
+                    producer.try_push(n).unwrap();
+                }
+                assert!(producer.try_push(0).is_err());
+                assert!((taken..taken + 8).all(|n| consumer.try_pop() == Ok(n)));
+                assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+            }
+        }
+    }
+}
+
+/// A moment in the life of a span at which somebody rewrites a word.
+const MOMENTS: usize = 6;
+
+/// Spans of a ring of four, by ends that were there before and by new ones. All of it ends, and nothing is
+/// larger than the ring.
+fn use_spans(queue: &spsc::Queue<u64>, mut meanwhile: impl FnMut(usize)) {
+    let soon = Duration::from_micros(1);
+    let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
+    for _ in 0..2 {
+        meanwhile(0);
+        if let Some(producer) = &mut producer {
+            for count in [2, 4] {
+                if let Ok(mut room) = producer.reserve_timeout(count, soon) {
+                    meanwhile(1);
+                    room.copy_from_slice(&vec![1; count]);
+                    room.fill(0..3);
+                    room.set(1, 2);
+                    // SAFETY: words that change under way are just what is tried, and they are atomics'.
+                    if let Some((here, there)) = unsafe { room.as_mut_slices() } {
+                        assert_eq!(here.len() + there.len(), count);
+                    }
+                    meanwhile(2);
+                    room.commit_len(count - 1);
+                }
+            }
+            assert!(producer.vacant() <= 4);
+            let _ = (producer.try_push(1), producer.push_timeout(1, soon));
+            let _ = producer.flush(Some(soon));
+        }
+        meanwhile(3);
+        if let Some(consumer) = &mut consumer {
+            assert!(consumer.depth() <= 4);
+            for most in [1, 3, usize::MAX] {
+                if let Ok(span) = consumer.read_timeout(most, soon) {
+                    assert!(span.len() <= most.min(4), "{} of {most}", span.len());
+                    meanwhile(4);
+                    span.copy_to_slice(&mut vec![0; span.len()]);
+                    assert_eq!(span.iter().count(), span.len());
+                    (0..span.len()).for_each(|at| _ = span.get(at));
+                    meanwhile(5);
+                    let some = span.len().div_ceil(2);
+                    span.release_len(some);
+                }
+            }
+            let _ = (
+                consumer.try_pop(),
+                consumer.pop_timeout(soon),
+                consumer.try_iter().take(9).count(),
+            );
+        }
+        producer = producer.take().or_else(|| queue.producer().ok());
+        consumer = consumer.take().or_else(|| queue.consumer().ok());
+    }
+}
+
+/// Each word, our own positions among them, rewritten at each moment.
+#[test]
+fn a_word_that_is_rewritten_while_a_span_is_held_harms_nobody() {
+    for layout in [spsc::Layout::Slots, spsc::Layout::Dense] {
+        let name = Temporary::new("rewritten");
+        let words = (1024..1040).chain(1152..1184).chain(4096..4112).chain(4224..4256);
+        let words: Vec<usize> = words.chain(8192..8192 + 64).step_by(8).collect();
+        for at in words {
+            for moment in 0..MOMENTS {
+                for word in [0, 1, 3, 4, 5, 1 << 31, 1 << 32, 1 << 63, u64::MAX - 2, u64::MAX] {
+                    let mut options = spsc::Queue::<u64>::options();
+                    let queue = options.capacity(4).layout(layout).create(&name.0).unwrap();
+                    let memory = SharedMemory::open(&name.0).unwrap().map().unwrap();
+                    use_spans(&queue, |now| {
+                        if now == moment {
+                            memory.write_at(at, &word.to_ne_bytes()).unwrap();
+                        }
+                    });
+                    let _ = inspect::report(&name.0).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// One thread rewrites words all the time, positions and what publishes before all; another uses spans.
+#[test]
+fn words_that_are_rewritten_meanwhile_harm_nobody() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for layout in [spsc::Layout::Slots, spsc::Layout::Dense] {
+        let name = Temporary::new("meanwhile");
+        let queue =
+            spsc::Queue::<u64>::options().capacity(4).layout(layout).create(&name.0).unwrap();
+        let memory = SharedMemory::open(&name.0).unwrap().map().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut n = 0_u64;
+                while !done.load(Ordering::Relaxed) {
+                    // What a consumer at this position takes for a lap after another.
+                    for position in n..n + 16 {
+                        let at = 8192 + (position % 4) as usize * 16 + 8;
+                        memory.write_at(at, &(position + 1).to_ne_bytes()).unwrap();
+                    }
+                    memory.write_at(1024, &(n % 7).to_ne_bytes()).unwrap();
+                    memory.write_at(4096, &(n % 5).to_ne_bytes()).unwrap();
+                    n = (n + 1) % 64;
+                }
+            });
+            let using = scope.spawn(|| (0..3000).for_each(|_| use_spans(&queue, |_| ())));
+            let used = using.join();
+            done.store(true, Ordering::Relaxed);
+            used.unwrap();
+        });
     }
 }
 

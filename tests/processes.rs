@@ -56,6 +56,22 @@ fn second_process() {
                 std::thread::park();
             }
         }
+        "fill spans and hang" => {
+            let mut producer = spsc::Queue::<u32>::open(&name).unwrap().producer().unwrap();
+            let mut next = 0;
+            while next < 100_000 {
+                let mut room = producer.reserve(1 + next as usize % 100).unwrap();
+                next += room.fill(next..) as u32;
+                room.commit();
+            }
+            // Written, and never committed.
+            producer.reserve(7).unwrap().fill(std::iter::repeat(1));
+            let mut room = producer.reserve(7).unwrap();
+            room.fill(std::iter::repeat(2));
+            loop {
+                std::thread::park();
+            }
+        }
         "read one and hang" => {
             let mut consumer = record::Queue::open(&name).unwrap().consumer().unwrap();
             consumer.read().unwrap().release();
@@ -228,6 +244,34 @@ fn a_killed_consumer_is_noticed_by_a_waiting_producer_and_replaced() {
     assert_eq!(consumer.pop(), Ok(3));
     producer.push(7).unwrap();
     assert!((4..8).all(|n| consumer.pop() == Ok(n)));
+}
+
+#[test]
+fn spans_cross_processes_and_outlive_their_producer() {
+    for layout in [spsc::Layout::Slots, spsc::Layout::Dense] {
+        let name = name("spans");
+        let mut options = spsc::Queue::<u32>::options();
+        let queue = options.capacity(256).layout(layout).create(&name).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let second = Second::start("fill spans and hang", &name);
+        let mut expected = 0;
+        while expected < 100_000 {
+            let span = consumer.read(1 + expected as usize % 300).unwrap();
+            for value in span.iter() {
+                assert_eq!(value, expected);
+                expected += 1;
+            }
+            span.release();
+        }
+        second.kill();
+        let end = consumer.read(300).map(|span| span.len());
+        assert_eq!(end, Err(PopError::PeerDied));
+        // It was killed after the last commit, and what it wrote after that is nobody's.
+        let mut producer = queue.producer().unwrap();
+        assert_eq!((producer.vacant(), inspect::report(&name).unwrap().depth), (256, 0));
+        producer.push(expected).unwrap();
+        assert_eq!(consumer.pop(), Ok(expected));
+    }
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Values: order, limits, both ends coming and going.
+#![allow(unsafe_code, reason = "borrows the places of values")]
 
+use bytemuck::{Pod, Zeroable};
 use proptest::prelude::*;
-use ringlane::{ErrorKind, Name, Peer, PopError, PushError, Wait, spsc::Queue};
+use ringlane::spsc::{Consumer, Layout, Producer, Queue, Reserve, Span};
+use ringlane::{ErrorKind, Name, Peer, PopError, PushError, ReserveError, Wait};
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::time::Duration;
 
 fn name(test: &str) -> Name {
@@ -42,67 +46,394 @@ fn values_of_every_size_are_whole() {
 }
 
 #[derive(Clone, Copy, Debug)]
+enum Write {
+    Fill,
+    /// One by one, from the last to the first.
+    Set,
+    Copy,
+    /// By the places themselves, if the layout lends them.
+    Slices,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Iter,
+    Get,
+    Copy,
+    Slices,
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Push,
     Pop,
+    TryIter(usize),
+    /// So many of the reserved values are committed; none: the room is dropped.
+    Reserve(usize, Write, Option<usize>),
+    /// So many of the read values are released; none: the span is dropped.
+    Read(usize, Read, Option<usize>),
     NewProducer,
     NewConsumer,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let write =
+        prop_oneof![Just(Write::Fill), Just(Write::Set), Just(Write::Copy), Just(Write::Slices)];
+    let read = prop_oneof![Just(Read::Iter), Just(Read::Get), Just(Read::Copy), Just(Read::Slices)];
+    let most = || prop_oneof![8 => 0_usize..20, 1 => Just(usize::MAX)];
+    let kept = || prop_oneof![1 => Just(None), 4 => Just(Some(usize::MAX)), 2 => (0_usize..20).prop_map(Some)];
     let step = prop_oneof![
         8 => Just(Step::Push),
         8 => Just(Step::Pop),
+        2 => (0_usize..5).prop_map(Step::TryIter),
+        8 => (most(), write, kept()).prop_map(|(count, how, kept)| Step::Reserve(count, how, kept)),
+        8 => (most(), read, kept()).prop_map(|(most, how, kept)| Step::Read(most, how, kept)),
         1 => Just(Step::NewProducer),
         1 => Just(Step::NewConsumer),
     ];
-    prop::collection::vec(step, 1..300)
+    prop::collection::vec(step, 1..150)
+}
+
+/// A value of which each byte follows from the number and the byte's place.
+fn value<T: Pod>(number: u64) -> T {
+    let mut value = T::zeroed();
+    let hash = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for (at, byte) in bytemuck::bytes_of_mut(&mut value).iter_mut().enumerate() {
+        *byte = (hash.rotate_left(at as u32) as u8).wrapping_add(at as u8);
+    }
+    value
+}
+
+/// Values from a number on.
+fn values<T: Pod>(from: u64) -> impl Iterator<Item = T> {
+    (from..).map(value)
+}
+
+/// A queue, and the numbers of the values that are in it.
+struct Tested<T> {
+    queue: Queue<T>,
+    ends: Option<(Producer<T>, Consumer<T>)>,
+    model: VecDeque<u64>,
+    next: u64,
+}
+
+type Tries = Result<(), TestCaseError>;
+
+impl<T: Pod + Send + PartialEq + Debug> Tested<T> {
+    fn new(layout: Layout, capacity: usize, start: u64) -> Self {
+        let mut options = Queue::<T>::options();
+        let queue = options.capacity(capacity).layout(layout).start(start).private().unwrap();
+        let ends = Some((queue.producer().unwrap(), queue.consumer().unwrap()));
+        Tested { queue, ends, model: VecDeque::new(), next: 0 }
+    }
+
+    fn go(&mut self, step: Step) -> Tries {
+        let (p, c) = self.ends.as_mut().unwrap();
+        match step {
+            Step::Push => {
+                let pushed = p.try_push(value(self.next));
+                if self.model.len() < self.queue.capacity() {
+                    prop_assert_eq!(pushed, Ok(()));
+                    self.model.push_back(self.next);
+                    self.next += 1;
+                } else {
+                    prop_assert_eq!(pushed, Err(PushError::Full(value(self.next))));
+                }
+            }
+            Step::Pop => {
+                let expected = self.model.pop_front().map(value).ok_or(PopError::Empty);
+                prop_assert_eq!(c.try_pop(), expected);
+            }
+            Step::TryIter(most) => {
+                let taken: Vec<T> = c.try_iter().take(most).collect();
+                let expected = self.model.drain(..most.min(self.model.len())).map(value);
+                prop_assert_eq!(taken, expected.collect::<Vec<T>>());
+            }
+            Step::Reserve(count, how, kept) => self.write(count, how, kept)?,
+            Step::Read(most, how, kept) => self.read(most, how, kept)?,
+            Step::NewProducer => {
+                let (producer, consumer) = self.ends.take().unwrap();
+                drop(producer);
+                self.ends = Some((self.queue.producer().unwrap(), consumer));
+            }
+            Step::NewConsumer => {
+                let (producer, consumer) = self.ends.take().unwrap();
+                drop(consumer);
+                self.ends = Some((producer, self.queue.consumer().unwrap()));
+            }
+        }
+        let (p, c) = self.ends.as_mut().unwrap();
+        prop_assert_eq!(c.depth(), self.model.len());
+        prop_assert_eq!(p.vacant(), self.queue.capacity() - self.model.len());
+        Ok(())
+    }
+
+    fn write(&mut self, count: usize, how: Write, kept: Option<usize>) -> Tries {
+        let (p, _) = self.ends.as_mut().unwrap();
+        let max = p.capacity();
+        let room = match p.try_reserve(count) {
+            Ok(room) => room,
+            Err(error) if count > max => {
+                prop_assert_eq!(error, ReserveError::TooLarge { len: count, max });
+                return Ok(());
+            }
+            Err(error) => {
+                prop_assert_eq!(error, ReserveError::Full);
+                prop_assert!(self.model.len() + count > max);
+                return Ok(());
+            }
+        };
+        prop_assert!(self.model.len() + count <= max);
+        prop_assert_eq!((room.len(), room.is_empty()), (count, count == 0));
+        put(room, self.next, how, kept);
+        for _ in 0..kept.unwrap_or(0).min(count) {
+            self.model.push_back(self.next);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, most: usize, how: Read, kept: Option<usize>) -> Tries {
+        let (_, c) = self.ends.as_mut().unwrap();
+        let span = match c.try_read(most) {
+            Ok(span) => span,
+            Err(error) => {
+                prop_assert!(self.model.is_empty() && most > 0);
+                prop_assert_eq!(error, PopError::Empty);
+                return Ok(());
+            }
+        };
+        let count = most.min(self.model.len());
+        prop_assert!(count > 0 || most == 0);
+        prop_assert_eq!((span.len(), span.is_empty()), (count, count == 0));
+        let expected: Vec<T> = self.model.iter().take(count).copied().map(value).collect();
+        prop_assert_eq!(get(&span, how), expected);
+        match kept {
+            None => drop(span),
+            Some(kept) if kept >= count => span.release(),
+            Some(kept) => span.release_len(kept),
+        }
+        self.model.drain(..kept.unwrap_or(0).min(count));
+        Ok(())
+    }
+}
+
+/// Writes as many values as are kept, or all.
+fn put<T: Pod + Send>(mut room: Reserve<'_, T>, first: u64, how: Write, kept: Option<usize>) {
+    let len = room.len();
+    let kept_len = kept.unwrap_or(len).min(len);
+    match how {
+        Write::Fill => {
+            assert_eq!(room.fill(values(first).take(kept_len)), kept_len);
+            if kept_len == len {
+                assert_eq!(room.fill(values(first)), len, "more values than room");
+            }
+        }
+        Write::Set => {
+            (0..kept_len).rev().for_each(|at| room.set(at, value(first + at as u64)));
+        }
+        Write::Copy => room.copy_from_slice(&values(first).take(len).collect::<Vec<T>>()),
+        Write::Slices => {
+            // SAFETY: the ring is private to this thread.
+            match unsafe { room.as_mut_slices() } {
+                Some((here, there)) => {
+                    assert_eq!(here.len() + there.len(), len);
+                    for (to, value) in here.iter_mut().chain(there).zip(values(first)) {
+                        *to = value;
+                    }
+                }
+                None => assert_eq!(room.fill(values(first)), len),
+            }
+        }
+    }
+    match kept {
+        None => drop(room),
+        Some(kept) if kept >= len => room.commit(),
+        Some(kept) => room.commit_len(kept),
+    }
+}
+
+fn get<T: Pod + Send>(span: &Span<'_, T>, how: Read) -> Vec<T> {
+    match how {
+        Read::Iter => span.iter().collect(),
+        Read::Get => (0..span.len()).map(|at| span.get(at)).collect(),
+        Read::Copy => {
+            let mut to = vec![T::zeroed(); span.len()];
+            span.copy_to_slice(&mut to);
+            to
+        }
+        // SAFETY: the ring is private to this thread.
+        Read::Slices => match unsafe { span.as_slices() } {
+            Some((here, there)) => [here, there].concat(),
+            None => span.iter().collect(),
+        },
+    }
+}
+
+/// All steps, with values of one type.
+fn run<T: Pod + Send + PartialEq + Debug>(
+    steps: Vec<Step>,
+    layout: Layout,
+    capacity: usize,
+    start: u64,
+) -> Tries {
+    let mut tested = Tested::<T>::new(layout, capacity, start);
+    steps.into_iter().try_for_each(|step| tested.go(step))
 }
 
 proptest! {
-    /// Every mix of operations does what a `VecDeque` does, at every capacity and wherever positions
-    /// begin.
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Every mix of operations does what a `VecDeque` does, in both layouts, for values of every size class,
+    /// at every capacity and wherever positions begin.
     #[test]
     fn it_is_a_bounded_deque(
         steps in steps(),
+        dense in any::<bool>(),
         log in 0_u32..5,
-        start in prop_oneof![Just(0), Just((1_u64 << 32) - 5), Just(u64::MAX - 5), any::<u64>()],
+        start in prop_oneof![
+            1 => Just(0),
+            2 => (0..40_u64).prop_map(|less| (1 << 32) - less),
+            2 => (0..40_u64).prop_map(u64::wrapping_neg),
+            1 => any::<u64>(),
+        ],
+        size in 0..TYPES.len(),
     ) {
-        let capacity = 1 << log;
-        let queue = Queue::<u64>::options().capacity(capacity).start(start).private().unwrap();
-        let mut producer = Some(queue.producer().unwrap());
-        let mut consumer = Some(queue.consumer().unwrap());
-        let mut model = VecDeque::new();
-        let mut next = 0;
-        for step in steps {
-            let (p, c) = (producer.as_mut().unwrap(), consumer.as_mut().unwrap());
-            match step {
-                Step::Push => {
-                    let pushed = p.try_push(next);
-                    if model.len() < capacity {
-                        prop_assert_eq!(pushed, Ok(()));
-                        model.push_back(next);
+        let layout = if dense { Layout::Dense } else { Layout::Slots };
+        TYPES[size](steps, layout, 1 << log, start)?;
+    }
+}
+
+type Run = fn(Vec<Step>, Layout, usize, u64) -> Tries;
+
+/// Below a word, a word, odd, a line and the word that goes with it, more than a line, and what is copied
+/// in other ways.
+const TYPES: [Run; 18] = [
+    run::<u8>,
+    run::<[u8; 2]>,
+    run::<u16>,
+    run::<u32>,
+    run::<[u8; 4]>,
+    run::<u64>,
+    run::<[u16; 4]>,
+    run::<[u32; 3]>,
+    run::<Odd>,
+    run::<[u8; 16]>,
+    run::<u128>,
+    run::<[u64; 7]>,
+    run::<[u8; 56]>,
+    run::<[u64; 8]>,
+    run::<[u8; 64]>,
+    run::<[u16; 31]>,
+    run::<[u64; 32]>,
+    run::<[u8; 1024]>,
+];
+
+#[test]
+fn what_a_span_cannot_do_is_a_panic_that_says_so() {
+    fn text(f: impl FnOnce()) -> String {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+        panic.downcast_ref::<String>().cloned().unwrap()
+    }
+    for layout in [Layout::Slots, Layout::Dense] {
+        let queue = Queue::<u64>::options().capacity(4).layout(layout).private().unwrap();
+        let (mut p, mut c) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        assert_eq!(text(|| p.reserve(2).unwrap().set(2, 1)), "value 2 of 2");
+        assert!(text(|| p.reserve(2).unwrap().copy_from_slice(&[1])).contains("another length"));
+        assert_eq!(text(|| p.reserve(2).unwrap().commit_len(3)), "commit of 3 values, 2 reserved");
+        assert_eq!(p.vacant(), 4, "nothing of it was committed");
+        p.push(1).unwrap();
+        assert_eq!(text(|| _ = c.read(2).unwrap().get(1)), "value 1 of 1");
+        assert!(text(|| c.read(2).unwrap().copy_to_slice(&mut [0; 2])).contains("another length"));
+        assert_eq!(text(|| c.read(2).unwrap().release_len(2)), "release of 2 values, 1 read");
+        assert_eq!(c.pop(), Ok(1));
+    }
+}
+
+/// Spans that wait, between two threads: each of random length, larger than what is there at times.
+#[test]
+fn spans_wait_for_room_and_for_values() {
+    for layout in [Layout::Slots, Layout::Dense] {
+        for wait in [Wait::Spin, Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+            let queue = Queue::<u32>::options().capacity(8).layout(layout).private().unwrap();
+            let (mut p, mut c) = (queue.producer().unwrap(), queue.consumer().unwrap());
+            p.set_wait(wait);
+            c.set_wait(wait);
+            let thread = std::thread::spawn(move || {
+                let mut next = 0;
+                while next < 5000 {
+                    let count = (next * 7 + 3) % 9;
+                    let mut room = p.reserve(count as usize).unwrap();
+                    assert_eq!(room.fill(next..), count as usize);
+                    room.commit();
+                    next += count.max(1) - u32::from(count == 0);
+                    if count == 0 {
+                        p.push(next).unwrap();
                         next += 1;
-                    } else {
-                        prop_assert_eq!(pushed, Err(PushError::Full(next)));
                     }
                 }
-                Step::Pop => {
-                    prop_assert_eq!(c.try_pop(), model.pop_front().ok_or(PopError::Empty));
+                next
+            });
+            let mut expected = 0;
+            let end = loop {
+                match c.read(1 + expected as usize % 10) {
+                    Ok(span) => {
+                        assert!(!span.is_empty());
+                        for value in span.iter() {
+                            assert_eq!(value, expected);
+                            expected += 1;
+                        }
+                        span.release();
+                    }
+                    Err(error) => break error,
                 }
-                Step::NewProducer => {
-                    drop(producer.take());
-                    producer = Some(queue.producer().unwrap());
-                }
-                Step::NewConsumer => {
-                    drop(consumer.take());
-                    consumer = Some(queue.consumer().unwrap());
-                }
-            }
-            prop_assert_eq!(consumer.as_ref().unwrap().depth(), model.len());
-            prop_assert_eq!(producer.as_ref().unwrap().vacant(), capacity - model.len());
+            };
+            assert_eq!((end, expected), (PopError::Closed, thread.join().unwrap()));
         }
     }
+}
+
+#[test]
+fn a_span_is_waited_for_as_long_as_was_said() {
+    let wait = Duration::from_millis(20);
+    for layout in [Layout::Slots, Layout::Dense] {
+        let queue = Queue::<u64>::options().capacity(2).layout(layout).private().unwrap();
+        let (mut p, mut c) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let start = std::time::Instant::now();
+        assert_eq!(c.read_timeout(2, wait).map(|span| span.len()), Err(PopError::Empty));
+        assert!(start.elapsed() >= wait);
+        assert_eq!(c.read_timeout(0, wait).map(|span| span.len()), Ok(0));
+        p.push(1).unwrap();
+        let start = std::time::Instant::now();
+        assert_eq!(p.reserve_timeout(2, wait).map(|room| room.len()), Err(ReserveError::Full));
+        assert!(start.elapsed() >= wait);
+        let large = ReserveError::TooLarge { len: 3, max: 2 };
+        assert_eq!(p.reserve_timeout(3, wait).map(|room| room.len()), Err(large));
+        assert_eq!(c.read_timeout(2, wait).map(|span| span.get(0)), Ok(1));
+        drop(p);
+        assert_eq!(c.iter().collect::<Vec<_>>(), [1], "until the producer closed");
+        assert_eq!(c.read(2).map(|span| span.len()), Err(PopError::Closed));
+        assert_eq!(c.try_read(2).map(|span| span.len()), Err(PopError::Closed));
+        assert_eq!(c.read(0).map(|span| span.len()), Ok(0));
+    }
+}
+
+#[test]
+fn what_cannot_lie_side_by_side_is_refused() {
+    #[repr(C, align(8192))]
+    #[derive(Clone, Copy, Zeroable, Pod)]
+    struct Aligned([u8; 8192]);
+    let dense = Layout::Dense;
+    for error in [
+        Queue::<()>::options().layout(dense).private().unwrap_err(),
+        Queue::<Aligned>::options().capacity(1).layout(dense).private().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidSize);
+        assert!(error.to_string().contains("cannot lie side by side"), "{error}");
+    }
+    let queue = Queue::<Aligned>::options().capacity(2).private().unwrap();
+    queue.producer().unwrap().push(Aligned([3; 8192])).unwrap();
+    assert_eq!(queue.consumer().unwrap().pop().map(|value| value.0[8191]), Ok(3));
 }
 
 #[test]
@@ -218,7 +549,6 @@ fn an_end_of_a_removed_ring_is_not_given_out() {
     drop(queue);
 }
 
-/// A producer leaves its position in the segment behind by up to 64 values, which is laps of a small ring.
 #[test]
 fn a_successor_finds_its_place_however_often_the_ring_has_gone_round() {
     for capacity in [1, 2, 8, 64, 128] {

@@ -12,12 +12,18 @@ fuzz_target!(|input: &[u8]| {
     let name = Name::new(&format!("ringlane-fuzz-attach-{}", std::process::id())).unwrap();
     let path = format!("/dev/shm/{name}");
     let (how, bytes) = input.split_first().unwrap_or((&0, &[]));
-    match how % 5 {
+    match how % 6 {
         0 => std::fs::write(&path, bytes).unwrap(),
         kind => {
-            if kind == 1 {
+            if kind == 1 || kind == 5 {
                 let mut options = spsc::Queue::<u64>::options();
-                options.capacity(64).lifetime(Lifetime::Persistent).create(&name).unwrap();
+                let layout = if kind == 1 { spsc::Layout::Slots } else { spsc::Layout::Dense };
+                options
+                    .capacity(64)
+                    .layout(layout)
+                    .lifetime(Lifetime::Persistent)
+                    .create(&name)
+                    .unwrap();
             } else if kind == 4 {
                 let mut options = call::Cell::<u64, u64>::options();
                 options.lifetime(Lifetime::Persistent).create(&name).unwrap();
@@ -27,10 +33,13 @@ fuzz_target!(|input: &[u8]| {
                 options.create(&name).unwrap();
             }
             // Pairs of an offset, scaled, and a byte: headers and positions are within reach.
-            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
             for patch in bytes.chunks_exact(3) {
                 let at = u64::from(u16::from_ne_bytes([patch[0], patch[1]])) % 12_288;
                 file.write_all_at(&patch[2..], at).unwrap();
+            }
+            if how >= &128 {
+                mend(&file);
             }
         }
     }
@@ -41,9 +50,20 @@ fuzz_target!(|input: &[u8]| {
             for n in 0..70 {
                 let _ = producer.try_push(n);
             }
+            if let Ok(mut room) = producer.try_reserve(3) {
+                room.fill(0..);
+                room.commit_len(2);
+            }
             let _ = (producer.vacant(), producer.push_timeout(0, soon), producer.flush(Some(soon)));
         }
         if let Ok(mut consumer) = queue.consumer() {
+            if let Ok(span) = consumer.try_read(usize::MAX) {
+                assert!(span.len() <= queue.capacity());
+                span.copy_to_slice(&mut vec![0; span.len()]);
+                assert_eq!(span.iter().count(), span.len());
+                let some = span.len() / 2;
+                span.release_len(some);
+            }
             for _ in 0..70 {
                 let _ = consumer.try_pop();
             }
@@ -75,3 +95,13 @@ fuzz_target!(|input: &[u8]| {
     let _ = inspect::remove(&name, false);
     let _ = std::fs::remove_file(&path);
 });
+
+/// Makes the header's hash right, so that its numbers are looked at.
+fn mend(file: &std::fs::File) {
+    let mut header = [0; 192];
+    file.read_exact_at(&mut header, 0).unwrap();
+    let check = header.chunks_exact(8).fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
+        (hash ^ u64::from_ne_bytes(word.try_into().unwrap())).wrapping_mul(0x0100_0000_01b3)
+    });
+    file.write_all_at(&check.to_ne_bytes(), 192).unwrap();
+}

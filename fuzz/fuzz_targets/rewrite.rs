@@ -4,6 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use ringlane::spsc::Layout;
 use ringlane::{Name, SharedMemory, call, record, spsc};
 use std::io::{BufRead, Read};
 use std::time::Duration;
@@ -64,11 +65,13 @@ struct Input {
 fuzz_target!(|input: Input| {
     let name = Name::new(&format!("ringlane-fuzz-rewrite-{}", std::process::id())).unwrap();
     let soon = Duration::from_micros(1);
-    if input.kind % 4 == 3 {
+    if input.kind % 5 == 3 {
         return calls(&name, &input.steps);
     }
-    if input.kind % 4 == 0 {
-        let queue = spsc::Queue::<u64>::options().capacity(16).create(&name).unwrap();
+    if input.kind % 5 == 0 || input.kind % 5 == 4 {
+        let layout = if input.kind % 5 == 0 { Layout::Slots } else { Layout::Dense };
+        let mut options = spsc::Queue::<u64>::options();
+        let queue = options.capacity(16).layout(layout).create(&name).unwrap();
         let words = SharedMemory::open(&name).unwrap().map().unwrap();
         let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());
         for step in &input.steps {
@@ -82,6 +85,26 @@ fuzz_target!(|input: Input| {
                 }
                 Step::Pop | Step::Peek => {
                     consumer.as_mut().map(|c| (c.try_pop(), c.depth()));
+                }
+                Step::Commit { reserve, commit } => {
+                    let reserve = usize::from(*reserve);
+                    if let Some(Ok(mut room)) = producer.as_mut().map(|p| p.try_reserve(reserve)) {
+                        assert!(room.len() == reserve && reserve <= 16);
+                        room.copy_from_slice(&vec![2; reserve]);
+                        room.fill(0..);
+                        room.commit_len(reserve.min(usize::from(*commit)));
+                    }
+                }
+                Step::ReadMany { max, count } => {
+                    let max = usize::from(*max);
+                    if let Some(Ok(span)) = consumer.as_mut().map(|c| c.try_read(max)) {
+                        assert!(span.len() <= max.min(16));
+                        span.copy_to_slice(&mut vec![0; span.len()]);
+                        assert_eq!(span.iter().count(), span.len());
+                        (0..span.len()).for_each(|at| _ = span.get(at));
+                        let count = span.len().min(usize::from(*count));
+                        span.release_len(count);
+                    }
                 }
                 Step::NewProducer => {
                     drop(producer.take());
@@ -100,7 +123,7 @@ fuzz_target!(|input: Input| {
         }
         return;
     }
-    let mirrored = input.kind % 4 == 1;
+    let mirrored = input.kind % 5 == 1;
     let queue = record::Queue::options().capacity(4096).mirrored(mirrored).create(&name).unwrap();
     let words = SharedMemory::open(&name).unwrap().map().unwrap();
     let (mut producer, mut consumer) = (queue.producer().ok(), queue.consumer().ok());

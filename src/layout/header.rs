@@ -16,6 +16,9 @@ pub(super) const PRODUCER_AT: usize = 1024;
 /// Reads the same only on a machine of the same byte order.
 const BYTE_ORDER: u32 = 0x0102_0304;
 
+/// What the data of every ring is aligned to at least, and so the most that values side by side may be.
+pub(crate) const DATA_ALIGN: usize = 4096;
+
 /// What a ring carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -333,7 +336,9 @@ impl Header {
                     spec.capacity.is_power_of_two()
                         && spec.stride > 0
                         && (spec.stride == super::slots::stride_of(spec.value_size)
-                            || kind == Kind::Spsc && spec.stride == spec.value_size)
+                            || kind == Kind::Spsc
+                                && spec.stride == spec.value_size
+                                && spec.value_align <= DATA_ALIGN)
                         && spec.wrap == Wrap::Never
                         && spec.reply == (0, 0)
                 }

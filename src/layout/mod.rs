@@ -28,7 +28,7 @@ mod slots;
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
-pub(crate) use header::{Kind, Spec, tag_of};
+pub(crate) use header::{DATA_ALIGN, Kind, Spec, tag_of};
 pub(crate) use part::{Gate, Position, Side, state};
 pub(crate) use participants::{Common, Crowd, Members, Owner, Place, standing};
 #[cfg(not(loom))]

@@ -23,16 +23,13 @@ pub use producer::{Producer, Reserve};
 
 use super::end::End;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Create, Kind, Segment, Side, Slots, Spec, tag_of};
+use crate::layout::{Create, DATA_ALIGN, Kind, Segment, Side, Slots, Spec, tag_of};
 use crate::plain::Plain;
 use crate::ring::spsc::{Reader, Writer};
 use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-/// What the data of every ring is aligned to at least.
-const PAGE: usize = 4096;
 
 /// How the values lie in a new ring.
 ///
@@ -183,10 +180,10 @@ impl<T: Plain> Options<T> {
             let text = format!("capacity {} is not a power of two", self.capacity);
             return Err(Error::new(ErrorKind::InvalidSize, text));
         }
-        if self.layout == Layout::Dense && (size_of::<T>() == 0 || align_of::<T>() > PAGE) {
+        if self.layout == Layout::Dense && (size_of::<T>() == 0 || align_of::<T>() > DATA_ALIGN) {
             let name = std::any::type_name::<T>();
             let text = format!(
-                "values of type {name} cannot lie side by side: they have no size, or are aligned to more than {PAGE} bytes"
+                "values of type {name} cannot lie side by side: they have no size, or are aligned to more than {DATA_ALIGN} bytes"
             );
             return Err(Error::new(ErrorKind::InvalidSize, text));
         }

@@ -13,7 +13,7 @@
 //!   place for both directions instead: who has the turn writes.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.
 //! * I5. A death leaves at most one step undone, and each step can be told from the words: a position in the
-//!   segment is one release or publication behind at most, and that of a producer of records by up to
+//!   segment is one release or publication behind at most (in slots, a span is published value by value), and that of a producer of records by up to
 //!   [`MIRROR`] and a batch; a successor and an onlooker follow the data from there.
 
 pub(crate) mod call;

@@ -126,7 +126,7 @@ impl Reader {
         let head = own.at.load(Ordering::Relaxed);
         let tail = peer.at.load(Ordering::Relaxed);
         let spare = unstored(cells);
-        // The last value may have been published, and taken, without the tail saying so.
+        // The last values may have been published, and taken, without the tail saying so.
         let lead = tail.wrapping_add(spare).wrapping_sub(head);
         if lead > cells.capacity() + spare {
             return Err(Corrupt);
@@ -160,14 +160,18 @@ impl Reader {
     ) -> Result<u64, Corrupt> {
         let head = self.head(own);
         if cells.is_dense() {
+            let capacity = cells.capacity();
+            let mut there = self.known.wrapping_sub(head);
             // What is known lies within the capacity, unless our own position was written over.
-            if self.known.wrapping_sub(head).wrapping_sub(1) >= cells.capacity() {
-                self.refresh(head, peer, cells.capacity())?;
+            if there < most || there > capacity {
+                self.refresh(head, peer, capacity)?;
+                there = self.known.wrapping_sub(head);
             }
-            return Ok(most.min(self.known.wrapping_sub(head)));
+            return Ok(most.min(there));
         }
         let mut found = 0;
-        while found < most {
+        // Not more than there are slots, whatever their words say.
+        while found < most.min(cells.capacity()) {
             let at = head.wrapping_add(found);
             // ORDERING(slot): Acquire. Pairs with ORDERING(slot) in Writer::publish.
             if cells.sequence(at).load(Ordering::Acquire) != at.wrapping_add(1) {
@@ -218,22 +222,32 @@ impl Reader {
     }
 }
 
-/// How many values a producer that died can have published without its position saying so: in slots, the
-/// last one.
+/// How many values can have been published, by a producer that is in a commit or died in one, without its
+/// position saying so: in slots, all of a span.
 fn unstored<T>(cells: Cells<'_, T>) -> u64 {
-    u64::from(!cells.is_dense())
+    if cells.is_dense() { 0 } else { cells.capacity() }
 }
 
 /// How many values lie between a head and what has been published, of which `tail` says all, or all but the
-/// last. `sequence` reads the sequence word of a position, if there are any. None if that cannot be.
+/// last commit. `sequence` reads the sequence word of a position, if there are any. None if that cannot be.
 pub(crate) fn depth(
     tail: u64,
     head: u64,
     capacity: u64,
     sequence: impl Fn(u64) -> Option<u64>,
 ) -> Option<u64> {
+    let published = |at: u64| sequence(at) == Some(at.wrapping_add(1));
     let tail = if sequence(tail).is_some() { further(tail, head) } else { tail };
-    let next = u64::from(sequence(tail) == Some(tail.wrapping_add(1)));
-    let depth = tail.wrapping_sub(head).wrapping_add(next);
-    (depth <= capacity).then_some(depth)
+    let said = tail.wrapping_sub(head);
+    let room = capacity.checked_sub(said)?;
+    // A commit publishes one value after another, so where it stopped is found by halving.
+    let (mut more, mut not) = (0, room);
+    if not > 0 && !published(tail) {
+        not = 0;
+    }
+    while more < not {
+        let middle = more + (not - more) / 2;
+        if published(tail.wrapping_add(middle)) { more = middle + 1 } else { not = middle }
+    }
+    Some(said + more)
 }

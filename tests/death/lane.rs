@@ -185,6 +185,11 @@ impl<T: Numbered> Values<T> {
         let options = spsc::Queue::options().capacity(capacity).start(start).clone();
         Values { label, options, capacity }
     }
+
+    pub(crate) fn layout(mut self, layout: spsc::Layout) -> Self {
+        self.options.layout(layout);
+        self
+    }
 }
 
 impl<T: Numbered> Lane for Values<T> {

@@ -6,12 +6,14 @@ use super::life::{self, Attach, Close, Corpse, Named};
 use super::many;
 use super::several::{Batches, Streams};
 use super::sleep::{self, Side, Sleep};
+use super::spans::Spans;
 use super::stream::{After, Fill, Op, State, Stream};
 use super::sweep::{Cell, Effect, Fate, Fault, Plan, Tally, bisect, sweep};
 use super::toy::{Flaw, Toy};
 use super::tracer::{fork_child, reap};
 use crate::common::{label, sweep_up};
 use ringlane::mpmc::Delivery;
+use ringlane::spsc::Layout;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -557,6 +559,50 @@ fn crowds(matrix: &mut Matrix) {
     matrix.pairs(&word("acked", 4, Delivery::AtLeastOnce));
 }
 
+/// Several values at once, in slots and side by side, and single ones side by side.
+fn spans(matrix: &mut Matrix) {
+    fn lane<L: Lane>(matrix: &mut Matrix, lane: &L) {
+        for (state, budget) in [
+            (state("empty", 5, Fill::Exactly(0)), ALL),
+            (state("one", 5, Fill::Exactly(1)), SOME),
+            (state("refresh", 5, Fill::TakenFrom), SOME),
+            (state("full", 5, Fill::ButFor(0)), SOME),
+            (state("wrap", 2, Fill::Exactly(0)), SOME),
+            (state("edge", 3, Fill::Exactly(1)), SOME),
+        ] {
+            matrix.stream(lane, "commit", Op::Push(PushBy::Try), state, budget);
+            if matches!(state.fill, Fill::Exactly(_)) {
+                matrix.stream(lane, "shorten", Op::Push(PushBy::Shorten), state, SOME);
+            }
+            let fill = if state.fill == Fill::Exactly(0) { Fill::Exactly(1) } else { state.fill };
+            matrix.stream(lane, "release", Op::Pop(PopBy::Try), State { fill, ..state }, budget);
+        }
+        let wrap = state("wrap", 2, Fill::Exactly(1));
+        matrix.stream(lane, "set", Op::Push(PushBy::Reserve), wrap, SOME);
+        matrix.stream(lane, "abort", Op::Push(PushBy::Abort), wrap, SOME);
+        matrix.stream(lane, "read", Op::Pop(PopBy::Read), wrap, SOME);
+        let full = state("asleep", 5, Fill::ButFor(0));
+        matrix.stream(lane, "commit", Op::Push(PushBy::Wait(NAP)), full, SOME);
+        let empty = state("asleep", 5, Fill::Exactly(0));
+        matrix.stream(lane, "release", Op::Pop(PopBy::Wait(NAP)), empty, SOME);
+        matrix.twice(lane, 2);
+    }
+    lane(matrix, &Spans::<u64>::new("spans", Layout::Slots, 16, 0));
+    lane(matrix, &Spans::<u64>::new("dense_spans", Layout::Dense, 16, 0));
+    lane(matrix, &Spans::<Wide>::new("dense_spans_late", Layout::Dense, 16, u64::MAX - 33));
+    let dense = Values::<u64>::new("dense", 8, 0).layout(Layout::Dense);
+    for state in [
+        state("one", 5, Fill::Exactly(1)),
+        state("refresh", 5, Fill::TakenFrom),
+        state("wrap", 1, Fill::Exactly(1)),
+    ] {
+        matrix.stream(&dense, "push", Op::Push(PushBy::Try), state, SOME);
+        matrix.stream(&dense, "pop", Op::Pop(PopBy::Try), state, SOME);
+    }
+    matrix.sleeps(&dense);
+    matrix.twice(&dense, 3);
+}
+
 /// All cells of one process, and what came of them.
 fn work(share: (u64, u64), totals: &Journal) -> bool {
     let mut matrix = Matrix::new(share);
@@ -572,6 +618,7 @@ fn work(share: (u64, u64), totals: &Journal) -> bool {
     values(&mut matrix);
     records(&mut matrix);
     several(&mut matrix);
+    spans(&mut matrix);
     super::call::calls(&mut matrix);
     crowds(&mut matrix);
     totals.add([matrix.passed, matrix.failed, matrix.kills, matrix.pauses]);

@@ -9,6 +9,7 @@ mod many;
 mod matrix;
 mod several;
 mod sleep;
+mod spans;
 mod stream;
 mod sweep;
 mod toy;

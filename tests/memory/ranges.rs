@@ -174,3 +174,33 @@ fn s_37_a_mapping_outlives_the_handle() {
     mapping.read_at(0, &mut bytes).unwrap();
     assert_eq!((bytes[0], bytes[4095]), (1, 2));
 }
+
+/// Every length at which copying changes its way, between addresses that are aligned to nothing: the bytes
+/// are those of the other side, and none beside them changes.
+#[test]
+fn a_copy_of_any_length_between_any_addresses_is_exact() {
+    const BORDER: usize = 24;
+    let memory = SharedMemory::anonymous(3 * 4096).unwrap();
+    let mapping = memory.map().unwrap();
+    let source: Vec<u8> = (0..9000_u32).map(|at| (at * 7 + at / 251) as u8).collect();
+    let lengths = (0..=300).chain(1000..=1010).chain(4060..=4200).chain([8000]);
+    for len in lengths {
+        for (near, far) in [(0, 0), (1, 0), (0, 1), (3, 7), (8, 15), (9, 16), (15, 4)] {
+            let around = len + 2 * BORDER;
+            mapping.write_at(far, &vec![0xee; around]).unwrap();
+            let from = &source[near..near + len];
+            mapping.write_at(far + BORDER, from).unwrap();
+            let mut buffer = vec![0xdd; near + around];
+            mapping.read_at(far, &mut buffer[near..]).unwrap();
+            let seen = &buffer[near..];
+            assert_eq!(seen[..BORDER], [0xee; BORDER], "before {len} at {near}, {far}");
+            assert_eq!(&seen[BORDER..BORDER + len], from, "{len} at {near}, {far}");
+            assert_eq!(seen[BORDER + len..], [0xee; BORDER], "behind {len} at {near}, {far}");
+            let mut buffer = vec![0xdd; near + around];
+            mapping.read_at(far + BORDER, &mut buffer[near + BORDER..][..len]).unwrap();
+            assert!(buffer[..near + BORDER].iter().all(|byte| *byte == 0xdd));
+            assert_eq!(&buffer[near + BORDER..][..len], from);
+            assert_eq!(buffer[near + BORDER + len..], [0xdd; BORDER]);
+        }
+    }
+}

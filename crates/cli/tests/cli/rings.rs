@@ -80,6 +80,24 @@ fn a_ring_of_values_shows_its_type() {
 }
 
 #[test]
+fn values_side_by_side_are_counted() {
+    let ring = RingName::new("shown-dense");
+    let mut options = spsc::Queue::<u16>::options();
+    options.capacity(1 << 14).layout(spsc::Layout::Dense);
+    let queue = options.create(&ring.name()).expect("made");
+    let mut producer = queue.producer().expect("taken");
+    let mut room = producer.try_reserve(1000).expect("room");
+    room.fill(0..);
+    room.commit_len(999);
+    queue.consumer().expect("taken").try_read(9).expect("there").release();
+    let stat = ring.stat().expect("there");
+    assert_eq!((&stat["kind"], &stat["type"]), (&"spsc".into(), &"u16".into()));
+    assert_eq!((&stat["depth"], &stat["capacity"]), (&990.into(), &(1 << 14).into()));
+    assert_eq!((&stat["pushed"], &stat["popped"]), (&999.into(), &9.into()));
+    assert!(line(&ring).expect("listed").contains("990"));
+}
+
+#[test]
 fn a_ring_that_cannot_be_read_is_listed_with_the_reason() {
     let ring = RingName::new("shown-broken");
     run_with(&["send", ring.as_str(), "--detach"], b"x").succeeded();
