@@ -428,3 +428,49 @@ fn it_takes_little_beside_its_slots() {
     let size = std::fs::metadata(format!("/dev/shm/{name}")).unwrap().len();
     assert!(size - 1024 * 16 <= 32 << 10, "{size} bytes");
 }
+
+/// Words that another process scribbles over make no call panic, hang or reach outside. What comes out then is
+/// anybody's guess.
+#[test]
+fn scribbled_words_harm_nobody() {
+    use rand::{RngExt, SeedableRng, rngs::SmallRng};
+    use std::os::unix::fs::FileExt;
+    let seed = std::process::id().into();
+    println!("seed {seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let name = name("scribbled");
+        let queue = Queue::<u64>::options().capacity(8).delivery(delivery).create(&name).unwrap();
+        let file = std::fs::File::options().write(true).open(format!("/dev/shm/{name}")).unwrap();
+        let mut producer = queue.producer().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        for round in 0..150_u64 {
+            // The words of all, the first two places, the slots.
+            let at = match random.random_range(0..4) {
+                0 => 1024 + 128 * random.random_range(0..6),
+                1 => 4096 + 8 * random.random_range(0..16),
+                _ => 12288 + 8 * random.random_range(0..16),
+            };
+            let turn = random.random_range(0..4_u64) << 23;
+            let word = match random.random_range(0..4) {
+                0 => turn | random.random_range(0..1 << 23),
+                1 => random.random(),
+                2 => random.random_range(0..40),
+                _ => u64::MAX - random.random_range(0..3),
+            };
+            file.write_all_at(&word.to_ne_bytes(), at).unwrap();
+            let _ = producer.try_push(round);
+            let _ = producer.try_push_slice(&[round; 5]);
+            drop(producer.try_reserve());
+            let _ = consumer.try_pop();
+            let _ = consumer.try_pop_slice(&mut [0; 5]);
+            drop(consumer.try_take());
+            let _ = (consumer.available(), consumer.peer(), producer.peer());
+            let _ = ringlane::inspect::report(&name);
+            if round % 15 == 0 {
+                let _ = consumer.pop_timeout(Duration::from_millis(1));
+                let _ = producer.push_timeout(1, Duration::from_millis(1));
+            }
+        }
+    }
+}

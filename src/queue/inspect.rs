@@ -302,7 +302,7 @@ fn together(all: &[ParticipantImage], side: Side) -> End {
     End {
         holder: one.map_or(Peer::Vacant, |one| one.holder),
         pid: one.map_or(0, |one| one.pid),
-        generation: of_side().map(|one| one.generation).sum(),
+        generation: of_side().fold(0, |sum, one| sum.wrapping_add(one.generation)),
         asleep: false,
     }
 }

@@ -182,7 +182,7 @@ impl<T: Plain> Consumer<T> {
 
     /// Takes the first value that nobody has, to be acknowledged.
     fn hold(&mut self) -> std::result::Result<(T, u64, bool), Nothing> {
-        loop {
+        for _ in 0..TURNS {
             let common = self.seat.hall().common();
             match self.ring.take(common, &self.seat.slots) {
                 Look::Value { position, again } => {
@@ -193,6 +193,7 @@ impl<T: Plain> Consumer<T> {
                 Look::Empty => return Err(Nothing::Empty),
             }
         }
+        Err(Nothing::Empty)
     }
 
     /// Whether something has come again, or does now, because who had it is gone.
@@ -329,13 +330,18 @@ impl<T: Plain> Consumer<T> {
             Ok(value) => Some(Ok(value)),
             Err(Nothing::Pending(mut held)) => {
                 // The kernel is asked once in a while, not at each look.
-                while std::mem::take(&mut c.seat.ask) && c.seat.settle(c.ring.turns(), held) {
+                if !std::mem::take(&mut c.seat.ask) {
+                    return None;
+                }
+                for _ in 0..TURNS {
+                    if !c.seat.settle(c.ring.turns(), held) {
+                        break;
+                    }
                     held = match attempt(c) {
                         Ok(value) => return Some(Ok(value)),
                         Err(Nothing::Empty) => return None,
                         Err(Nothing::Pending(next)) => next,
                     };
-                    c.seat.ask = true;
                 }
                 None
             }

@@ -165,7 +165,10 @@ impl Receiver {
         mut find: impl FnMut(Held),
     ) -> bool {
         let mut position = common.head.load(Ordering::Relaxed);
-        while self.cursor.wrapping_sub(position).cast_signed() > 0 {
+        for _ in 0..LOOKS {
+            if self.cursor.wrapping_sub(position).cast_signed() <= 0 {
+                break;
+            }
             let word = Control(words.word(position).load(Ordering::Relaxed));
             match (self.turns.turn(word, position), word.state()) {
                 (Turn::Current, State::Published) => {
