@@ -282,7 +282,7 @@ fn run<T: Pod + Send + PartialEq + Debug>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     /// Every mix of operations does what a `VecDeque` does, in both layouts, for values of every size class,
     /// at every capacity and wherever positions begin.
