@@ -474,3 +474,21 @@ fn scribbled_words_harm_nobody() {
         }
     }
 }
+
+/// What an early holder of a place left is not taken for a much later one's, whose generation looks the same.
+#[test]
+fn what_was_left_long_ago_is_nobodys() {
+    for left_at in [1, 5, 255] {
+        let queue = Queue::<u64>::private(4).unwrap();
+        (1..left_at).for_each(|_| drop(queue.producer().unwrap()));
+        let mut producer = queue.producer().unwrap();
+        std::mem::forget(producer.try_reserve().unwrap());
+        drop(producer);
+        (0..255).for_each(|_| drop(queue.producer().unwrap()));
+        let mut late = queue.producer().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty), "left at {left_at}");
+        late.push(1).unwrap();
+        assert_eq!(consumer.pop(), Ok(1));
+    }
+}

@@ -40,9 +40,8 @@ impl Member {
         let place = Place::acquire(segment, side, |place| {
             let owner = place.owner();
             left_by(common, slots, slots.capacity(), owner.place, |held| {
-                if held.owner().generation == owner.generation {
-                    settle(segment, slots, turns, held);
-                }
+                // Of whatever generation: those of the next 255 holders look like it, too.
+                settle(segment, slots, turns, held);
             });
         })?;
         call_all(common);
