@@ -492,3 +492,22 @@ fn what_was_left_long_ago_is_nobodys() {
         assert_eq!(consumer.pop(), Ok(1));
     }
 }
+
+/// What others pushed is waited for, too, and what is given up or done with is not.
+#[test]
+fn a_flush_waits_for_everybodys_values() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let queue = Queue::<u64>::options().capacity(4).delivery(delivery).private().unwrap();
+        let (mut one, mut other) = (queue.producer().unwrap(), queue.producer().unwrap());
+        let mut consumer = queue.consumer().unwrap();
+        for count in 1..=4 {
+            other.push_slice(&vec![7; count]).unwrap();
+            assert_eq!(one.flush(Some(Duration::ZERO)), Err(PushError::Full(())), "{count}");
+            (0..count).for_each(|_| assert_eq!(consumer.pop(), Ok(7)));
+            assert_eq!(one.flush(Some(Duration::ZERO)), Ok(()), "{count}");
+        }
+        drop(other.try_reserve().unwrap());
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        assert_eq!(one.flush(Some(Duration::ZERO)), Ok(()));
+    }
+}

@@ -307,10 +307,15 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn flush(&mut self, timeout: Option<Duration>) -> Pushed<()> {
-        let tail = self.ring.tail();
+        let tail = self.ring.find_end(self.seat.hall().common(), &self.seat.slots);
         let flushed = |p: &mut Self| {
             let closed = p.seat.others_closed();
-            let head = p.seat.hall().common().head.load(Ordering::Relaxed);
+            let common = p.seat.hall().common();
+            if p.seat.acked {
+                // What is done with at the head, who was done with it may have died before passing it.
+                pass(common, &p.seat.slots, p.ring.turns());
+            }
+            let head = common.head.load(Ordering::Relaxed);
             match head.wrapping_sub(tail).cast_signed() {
                 0.. => Ok(()),
                 _ if closed => Err(PushError::Closed(())),
