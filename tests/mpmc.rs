@@ -511,3 +511,31 @@ fn a_flush_waits_for_everybodys_values() {
         assert_eq!(one.flush(Some(Duration::ZERO)), Ok(()));
     }
 }
+
+/// Room that was made by passing what was given up is news for those who sleep until there is room.
+#[test]
+fn room_where_nothing_was_taken_wakes_producers() {
+    use std::os::unix::fs::FileExt;
+    /// Where the three words of those who wait for room are: announcements, those answered, and the epoch.
+    const ROOM: u64 = 1024 + 4 * 128;
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let name = name("room");
+        let queue = Queue::<u64>::options().capacity(2).delivery(delivery).create(&name).unwrap();
+        let path = format!("/dev/shm/{name}");
+        let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        let word = |at: u64| {
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, ROOM + at).unwrap();
+            u32::from_ne_bytes(bytes)
+        };
+        let mut producer = queue.producer().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let room = producer.try_reserve().unwrap();
+        // Somebody has announced that it sleeps.
+        let (asleep, epoch) = (word(4).wrapping_add(1), word(8));
+        file.write_all_at(&asleep.to_ne_bytes(), ROOM).unwrap();
+        drop(room);
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        assert_eq!((word(4), word(8)), (asleep, epoch.wrapping_add(1)), "{delivery:?}");
+    }
+}

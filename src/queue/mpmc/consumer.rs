@@ -122,6 +122,14 @@ impl<T: Plain> Consumer<T> {
         Err(Nothing::Empty)
     }
 
+    /// Nothing was taken, but what was given up may have been passed on the way: who waits for room is told.
+    fn nothing(&mut self, why: Nothing) -> Nothing {
+        if self.ring.has_made_room() {
+            self.seat.notify();
+        }
+        why
+    }
+
     /// Copies the value at the head, and takes it not: the copy counts when the head is moved over its
     /// position, because until then nobody writes to its slot. If there are more, copies some of them, too.
     #[inline(always)]
@@ -129,8 +137,8 @@ impl<T: Plain> Consumer<T> {
         let cells = self.seat.slots.cells();
         let position = match self.ring.look(self.seat.hall().common(), &self.seat.slots) {
             Look::Value { position, .. } => position,
-            Look::Empty => return Err(Nothing::Empty),
-            Look::Pending(held) => return Err(Nothing::Pending(held)),
+            Look::Empty => return Err(self.nothing(Nothing::Empty)),
+            Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
         };
         let value = cells.load_unsure(position);
         if Self::AHEAD > 1 && self.ring.run(&self.seat.slots, position, 2.min(cells.capacity())) > 1
@@ -160,8 +168,8 @@ impl<T: Plain> Consumer<T> {
             let slots = &self.seat.slots;
             let position = match self.ring.look(common, slots) {
                 Look::Value { position, .. } => position,
-                Look::Empty => return Err(Nothing::Empty),
-                Look::Pending(held) => return Err(Nothing::Pending(held)),
+                Look::Empty => return Err(self.nothing(Nothing::Empty)),
+                Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
             };
             let run = match out.len() {
                 1 => 1,

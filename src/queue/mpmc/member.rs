@@ -200,6 +200,11 @@ impl<T> Seat<T> {
         });
     }
 
+    /// Wakes who waits for room, whatever this end is.
+    pub(super) fn notify_room(&self) {
+        self.bell.notify(&self.hall().common().room);
+    }
+
     /// Wakes those who wait for values, whichever side this is.
     pub(super) fn notify_items(&self) {
         self.bell.notify(&self.hall().common().items);

@@ -405,8 +405,13 @@ impl<T: Plain> Room<'_, T> {
 
 impl<T: Plain> Drop for Room<'_, T> {
     fn drop(&mut self) {
-        self.producer.ring.abandon(&self.producer.seat.slots, self.claimed);
-        self.producer.seat.notify();
+        let Producer { seat, ring, .. } = &*self.producer;
+        ring.abandon(&seat.slots, self.claimed);
+        seat.notify();
+        if seat.acked && pass(seat.hall().common(), &seat.slots, ring.turns()) {
+            // Consumers leave the head to whoever is done with a slot: that is us.
+            seat.notify_room();
+        }
     }
 }
 
