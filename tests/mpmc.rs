@@ -539,3 +539,24 @@ fn room_where_nothing_was_taken_wakes_producers() {
         assert_eq!((word(4), word(8)), (asleep, epoch.wrapping_add(1)), "{delivery:?}");
     }
 }
+
+/// A producer that stopped in the middle of a push is not in the way of a value that comes again.
+#[test]
+fn what_comes_again_waits_for_no_claim_behind_it() {
+    let mut options = Queue::<u64>::options();
+    let queue = options.capacity(4).delivery(Delivery::AtLeastOnce).private().unwrap();
+    let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.consumer().unwrap();
+    producer.push(1).unwrap();
+    std::mem::forget(one.take().unwrap());
+    let room = producer.try_reserve().unwrap();
+    // `other` is past the value by now.
+    assert!(matches!(other.try_take(), Err(PopError::Stalled { .. })));
+    drop(one);
+    let taken = other.take_timeout(Duration::from_millis(1)).unwrap();
+    assert_eq!((*taken, taken.is_again()), (1, true));
+    taken.acknowledge();
+    assert!(matches!(other.try_take(), Err(PopError::Stalled { .. })));
+    room.commit(2);
+    assert_eq!(other.pop(), Ok(2));
+}
