@@ -560,3 +560,22 @@ fn what_comes_again_waits_for_no_claim_behind_it() {
     room.commit(2);
     assert_eq!(other.pop(), Ok(2));
 }
+
+/// Ends that sleep watch over other processes, not over the ends of their own: descriptors are few.
+#[test]
+fn sleeping_takes_no_descriptors_for_ends_of_this_process() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let watches = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains("pidfd")).count()
+    };
+    let _producers: Vec<_> = (0..9).map(|_| queue.producer().unwrap()).collect();
+    let mut consumers: Vec<_> = (0..9).map(|_| queue.consumer().unwrap()).collect();
+    let before = watches();
+    for consumer in &mut consumers {
+        consumer.set_wait(Wait::Park);
+        assert_eq!(consumer.pop_timeout(Duration::from_millis(1)), Err(PopError::Empty));
+    }
+    assert!(watches() <= before + 9, "{} descriptors", watches() - before);
+}
