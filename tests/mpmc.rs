@@ -474,3 +474,108 @@ fn scribbled_words_harm_nobody() {
         }
     }
 }
+
+/// What an early holder of a place left is not taken for a much later one's, whose generation looks the same.
+#[test]
+fn what_was_left_long_ago_is_nobodys() {
+    for left_at in [1, 5, 255] {
+        let queue = Queue::<u64>::private(4).unwrap();
+        (1..left_at).for_each(|_| drop(queue.producer().unwrap()));
+        let mut producer = queue.producer().unwrap();
+        std::mem::forget(producer.try_reserve().unwrap());
+        drop(producer);
+        (0..255).for_each(|_| drop(queue.producer().unwrap()));
+        let mut late = queue.producer().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty), "left at {left_at}");
+        late.push(1).unwrap();
+        assert_eq!(consumer.pop(), Ok(1));
+    }
+}
+
+/// What others pushed is waited for, too, and what is given up or done with is not.
+#[test]
+fn a_flush_waits_for_everybodys_values() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let queue = Queue::<u64>::options().capacity(4).delivery(delivery).private().unwrap();
+        let (mut one, mut other) = (queue.producer().unwrap(), queue.producer().unwrap());
+        let mut consumer = queue.consumer().unwrap();
+        for count in 1..=4 {
+            other.push_slice(&vec![7; count]).unwrap();
+            assert_eq!(one.flush(Some(Duration::ZERO)), Err(PushError::Full(())), "{count}");
+            (0..count).for_each(|_| assert_eq!(consumer.pop(), Ok(7)));
+            assert_eq!(one.flush(Some(Duration::ZERO)), Ok(()), "{count}");
+        }
+        drop(other.try_reserve().unwrap());
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        assert_eq!(one.flush(Some(Duration::ZERO)), Ok(()));
+    }
+}
+
+/// Room that was made by passing what was given up is news for those who sleep until there is room.
+#[test]
+fn room_where_nothing_was_taken_wakes_producers() {
+    use std::os::unix::fs::FileExt;
+    /// Where the three words of those who wait for room are: announcements, those answered, and the epoch.
+    const ROOM: u64 = 1024 + 4 * 128;
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let name = name("room");
+        let queue = Queue::<u64>::options().capacity(2).delivery(delivery).create(&name).unwrap();
+        let path = format!("/dev/shm/{name}");
+        let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        let word = |at: u64| {
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, ROOM + at).unwrap();
+            u32::from_ne_bytes(bytes)
+        };
+        let mut producer = queue.producer().unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let room = producer.try_reserve().unwrap();
+        // Somebody has announced that it sleeps.
+        let (asleep, epoch) = (word(4).wrapping_add(1), word(8));
+        file.write_all_at(&asleep.to_ne_bytes(), ROOM).unwrap();
+        drop(room);
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        assert_eq!((word(4), word(8)), (asleep, epoch.wrapping_add(1)), "{delivery:?}");
+    }
+}
+
+/// A producer that stopped in the middle of a push is not in the way of a value that comes again.
+#[test]
+fn what_comes_again_waits_for_no_claim_behind_it() {
+    let mut options = Queue::<u64>::options();
+    let queue = options.capacity(4).delivery(Delivery::AtLeastOnce).private().unwrap();
+    let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.consumer().unwrap();
+    producer.push(1).unwrap();
+    std::mem::forget(one.take().unwrap());
+    let room = producer.try_reserve().unwrap();
+    // `other` is past the value by now.
+    assert!(matches!(other.try_take(), Err(PopError::Stalled { .. })));
+    drop(one);
+    let taken = other.take_timeout(Duration::from_millis(1)).unwrap();
+    assert_eq!((*taken, taken.is_again()), (1, true));
+    taken.acknowledge();
+    assert!(matches!(other.try_take(), Err(PopError::Stalled { .. })));
+    room.commit(2);
+    assert_eq!(other.pop(), Ok(2));
+}
+
+/// Ends that sleep watch over other processes, not over the ends of their own: descriptors are few.
+#[test]
+fn sleeping_takes_no_descriptors_for_ends_of_this_process() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    let watches = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains("pidfd")).count()
+    };
+    let _producers: Vec<_> = (0..9).map(|_| queue.producer().unwrap()).collect();
+    let mut consumers: Vec<_> = (0..9).map(|_| queue.consumer().unwrap()).collect();
+    let before = watches();
+    for consumer in &mut consumers {
+        consumer.set_wait(Wait::Park);
+        assert_eq!(consumer.pop_timeout(Duration::from_millis(1)), Err(PopError::Empty));
+    }
+    assert!(watches() <= before + 9, "{} descriptors", watches() - before);
+}

@@ -275,10 +275,6 @@ impl Place {
         segment.common().members.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
     pub(crate) fn side(&self) -> Side {
         self.status.side
     }

@@ -122,6 +122,14 @@ impl<T: Plain> Consumer<T> {
         Err(Nothing::Empty)
     }
 
+    /// Nothing was taken, but what was given up may have been passed on the way: who waits for room is told.
+    fn nothing(&mut self, why: Nothing) -> Nothing {
+        if self.ring.has_made_room() {
+            self.seat.notify();
+        }
+        why
+    }
+
     /// Copies the value at the head, and takes it not: the copy counts when the head is moved over its
     /// position, because until then nobody writes to its slot. If there are more, copies some of them, too.
     #[inline(always)]
@@ -129,8 +137,8 @@ impl<T: Plain> Consumer<T> {
         let cells = self.seat.slots.cells();
         let position = match self.ring.look(self.seat.hall().common(), &self.seat.slots) {
             Look::Value { position, .. } => position,
-            Look::Empty => return Err(Nothing::Empty),
-            Look::Pending(held) => return Err(Nothing::Pending(held)),
+            Look::Empty => return Err(self.nothing(Nothing::Empty)),
+            Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
         };
         let value = cells.load_unsure(position);
         if Self::AHEAD > 1 && self.ring.run(&self.seat.slots, position, 2.min(cells.capacity())) > 1
@@ -160,8 +168,8 @@ impl<T: Plain> Consumer<T> {
             let slots = &self.seat.slots;
             let position = match self.ring.look(common, slots) {
                 Look::Value { position, .. } => position,
-                Look::Empty => return Err(Nothing::Empty),
-                Look::Pending(held) => return Err(Nothing::Pending(held)),
+                Look::Empty => return Err(self.nothing(Nothing::Empty)),
+                Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
             };
             let run = match out.len() {
                 1 => 1,
@@ -188,6 +196,8 @@ impl<T: Plain> Consumer<T> {
                 Look::Value { position, again } => {
                     return Ok((self.seat.slots.cells().load(position), position, again));
                 }
+                // Who writes there is in the way of what comes behind it, not of what comes again.
+                Look::Pending(_) if self.seat.ask && self.look_behind() => {}
                 Look::Pending(held) => return Err(Nothing::Pending(held)),
                 Look::Empty if self.look_behind() => {}
                 Look::Empty => return Err(Nothing::Empty),
@@ -326,31 +336,36 @@ impl<T: Plain> Consumer<T> {
         timeout: Option<Duration>,
         mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
     ) -> Popped<R> {
-        let tried = |c: &mut Self| match attempt(c) {
-            Ok(value) => Some(Ok(value)),
-            Err(Nothing::Pending(mut held)) => {
-                // The kernel is asked once in a while, not at each look.
-                if !std::mem::take(&mut c.seat.ask) {
-                    return None;
-                }
-                for _ in 0..TURNS {
-                    if !c.seat.settle(c.ring.turns(), held) {
-                        break;
-                    }
-                    held = match attempt(c) {
-                        Ok(value) => return Some(Ok(value)),
-                        Err(Nothing::Empty) => return None,
-                        Err(Nothing::Pending(next)) => next,
-                    };
-                }
-                None
-            }
-            Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
+        let tried = |c: &mut Self| {
+            // An attempt may ask the kernel about other slots.
+            let ask = c.seat.ask;
+            match attempt(c) {
                 Ok(value) => Some(Ok(value)),
-                Err(Nothing::Empty) => Some(Err(PopError::Closed)),
-                Err(Nothing::Pending(_)) => None,
-            },
-            Err(Nothing::Empty) => None,
+                Err(Nothing::Pending(mut held)) => {
+                    // The kernel is asked once in a while, not at each look.
+                    c.seat.ask = false;
+                    if !ask {
+                        return None;
+                    }
+                    for _ in 0..TURNS {
+                        if !c.seat.settle(c.ring.turns(), held) {
+                            break;
+                        }
+                        held = match attempt(c) {
+                            Ok(value) => return Some(Ok(value)),
+                            Err(Nothing::Empty) => return None,
+                            Err(Nothing::Pending(next)) => next,
+                        };
+                    }
+                    None
+                }
+                Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
+                    Ok(value) => Some(Ok(value)),
+                    Err(Nothing::Empty) => Some(Err(PopError::Closed)),
+                    Err(Nothing::Pending(_)) => None,
+                },
+                Err(Nothing::Empty) => None,
+            }
         };
         match block(self, |c| &mut c.seat, timeout, Self::poll, tried) {
             Ok(done) => done,

@@ -40,9 +40,8 @@ impl Member {
         let place = Place::acquire(segment, side, |place| {
             let owner = place.owner();
             left_by(common, slots, slots.capacity(), owner.place, |held| {
-                if held.owner().generation == owner.generation {
-                    settle(segment, slots, turns, held);
-                }
+                // Of whatever generation: those of the next 255 holders look like it, too.
+                settle(segment, slots, turns, held);
             });
         })?;
         call_all(common);
@@ -71,7 +70,9 @@ impl Member {
             }
             let status = participant.status();
             let watch = &mut watches.by_place[index];
-            if status.standing != standing::ATTACHED || index == self.place.index() {
+            // Nobody here sees the end of this process. A number that is wrong costs a hint, as in `Watch::start`.
+            let here = participant.pid() == crate::sys::process_id();
+            if status.standing != standing::ATTACHED || here {
                 *watch = None;
                 continue;
             }
@@ -199,6 +200,11 @@ impl<T> Seat<T> {
             Side::Producer => &common.items,
             Side::Consumer => &common.room,
         });
+    }
+
+    /// Wakes who waits for room, whatever this end is.
+    pub(super) fn notify_room(&self) {
+        self.bell.notify(&self.hall().common().room);
     }
 
     /// Wakes those who wait for values, whichever side this is.

@@ -307,10 +307,15 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn flush(&mut self, timeout: Option<Duration>) -> Pushed<()> {
-        let tail = self.ring.tail();
+        let tail = self.ring.find_end(self.seat.hall().common(), &self.seat.slots);
         let flushed = |p: &mut Self| {
             let closed = p.seat.others_closed();
-            let head = p.seat.hall().common().head.load(Ordering::Relaxed);
+            let common = p.seat.hall().common();
+            if p.seat.acked {
+                // What is done with at the head, who was done with it may have died before passing it.
+                pass(common, &p.seat.slots, p.ring.turns());
+            }
+            let head = common.head.load(Ordering::Relaxed);
             match head.wrapping_sub(tail).cast_signed() {
                 0.. => Ok(()),
                 _ if closed => Err(PushError::Closed(())),
@@ -400,8 +405,13 @@ impl<T: Plain> Room<'_, T> {
 
 impl<T: Plain> Drop for Room<'_, T> {
     fn drop(&mut self) {
-        self.producer.ring.abandon(&self.producer.seat.slots, self.claimed);
-        self.producer.seat.notify();
+        let Producer { seat, ring, .. } = &*self.producer;
+        ring.abandon(&seat.slots, self.claimed);
+        seat.notify();
+        if seat.acked && pass(seat.hall().common(), &seat.slots, ring.turns()) {
+            // Consumers leave the head to whoever is done with a slot: that is us.
+            seat.notify_room();
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Receiver {
     cursor: u64,
     /// The number of values that came again, as it was last seen.
     again: u64,
+    /// Whether the head was moved over skipped slots, of which nobody who waits for room has heard yet.
+    made_room: bool,
     turns: Turns,
     owner: Owner,
 }
@@ -29,7 +31,7 @@ pub(crate) enum Look {
 impl Receiver {
     pub(crate) fn new(common: &Common, capacity: u64, owner: Owner) -> Receiver {
         let cursor = common.head.load(Ordering::Relaxed);
-        Receiver { cursor, again: 0, turns: Turns::of(capacity), owner }
+        Receiver { cursor, again: 0, made_room: false, turns: Turns::of(capacity), owner }
     }
 
     pub(crate) fn turns(&self) -> Turns {
@@ -52,7 +54,7 @@ impl Receiver {
             match (self.turns.turn(seen, position), seen.state()) {
                 (Turn::Current, State::Published) => return Look::Value { position, again: false },
                 (Turn::Current, State::Skipped) => {
-                    self.advance(common, seen.run());
+                    self.made_room |= self.advance(common, seen.run());
                 }
                 // Words of a claim are seen at the head only: what is before it was published or skipped.
                 (Turn::Current, _) => return Look::Pending(Held { position, word: seen }),
@@ -62,6 +64,13 @@ impl Receiver {
             }
         }
         Look::Empty
+    }
+
+    /// Whether there is room that those who wait for it have to be told of, because nothing was taken after it
+    /// was made.
+    #[inline]
+    pub(crate) fn has_made_room(&mut self) -> bool {
+        std::mem::take(&mut self.made_room)
     }
 
     /// Whether it is worth a look at the position that was looked at last: not while it is being written.

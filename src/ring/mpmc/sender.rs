@@ -135,6 +135,13 @@ impl Sender {
         None
     }
 
+    /// The first position that nobody has claimed.
+    pub(crate) fn find_end(&mut self, common: &Common, words: &impl Words) -> u64 {
+        // No room is no matter: the cursor is there in any case.
+        let _ = self.locate(common, words);
+        self.cursor
+    }
+
     /// Looks for the first position that nobody has claimed, and how much room there is.
     #[cold]
     fn locate(&mut self, common: &Common, words: &impl Words) -> Option<u64> {
