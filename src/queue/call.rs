@@ -27,12 +27,12 @@ pub use caller::{Caller, Outstanding};
 pub use server::{Request, Server};
 
 use super::end::{Blocked, End, block};
+use super::front::{options, queue};
 use crate::error::{Error, Result};
-use crate::layout::{Create, Exchange, Kind, Segment, Side, Spec, bytes_of, tag_of};
+use crate::layout::{Create, Exchange, Kind, Segment, Side, Spec, bytes_of};
 use crate::plain::Plain;
 use crate::ring::call::Turn;
-use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
-use std::fmt;
+use crate::shm::{Name, Wrap};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,54 +57,13 @@ pub struct Options<Req, Rep> {
 }
 
 impl<Req: Plain, Rep: Plain> Options<Req, Rep> {
-    /// A text that both sides must give alike, such as the name and version of what is called: two types of
-    /// the same size are told apart by nothing else. Default: empty.
-    ///
-    /// ```
-    /// let options = ringlane::call::Cell::<u64, u64>::options().tag("order ids").clone();
-    /// ```
-    pub fn tag(&mut self, tag: &str) -> &mut Self {
-        self.tag = tag_of(tag);
-        self
+    fn new() -> Self {
+        Options { tag: 0, how: Create::default(), _values: PhantomData }
     }
 
-    /// The permission bits of a new cell's object. Default: 0600, only this user.
-    ///
-    /// ```
-    /// let options = ringlane::call::Cell::<u64, u64>::options().mode(0o660).clone();
-    /// ```
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.how.mode = mode;
-        self
-    }
-
-    /// When the name of a new cell goes. Default: with its creator.
-    ///
-    /// ```
-    /// use ringlane::{Lifetime, call};
-    /// let options = call::Cell::<u64, u64>::options().lifetime(Lifetime::Persistent).clone();
-    /// ```
-    pub fn lifetime(&mut self, lifetime: Lifetime) -> &mut Self {
-        self.how.lifetime = lifetime;
-        self
-    }
-
-    /// Whether a cell may be opened that is another user's, or that every user may write to, see
-    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
-    ///
-    /// ```
-    /// let options = ringlane::call::Cell::<u64, u64>::options().allow_foreign(true).clone();
-    /// ```
-    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
-        self.how.foreign = yes;
-        self
-    }
-
-    /// The first turn, the even one at or below this, for tests of what happens near the limits of a number.
-    #[doc(hidden)]
-    pub fn start(&mut self, turn: u64) -> &mut Self {
-        self.how.start = turn & !1;
-        self
+    /// The spec of a new cell.
+    fn new_spec(&self) -> Result<Spec> {
+        Ok(self.spec())
     }
 
     fn spec(&self) -> Spec {
@@ -121,103 +80,19 @@ impl<Req: Plain, Rep: Plain> Options<Req, Rep> {
         }
     }
 
-    fn make(&self, name: Option<&Name>) -> Result<Cell<Req, Rep>> {
-        Ok(Cell::of(Segment::create(&self.spec(), &self.how, name)?))
-    }
-
-    /// Makes a new cell. It appears whole, under a name that nothing has.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists),
-    /// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace) if the memory is not there,
-    /// [`ErrorKind::InvalidSize`](crate::ErrorKind::InvalidSize) if requests or replies are too large for an
-    /// address space.
-    ///
-    /// ```
-    /// let name = ringlane::Name::new("ringlane-doc-call-options-create")?;
-    /// let cell = ringlane::call::Cell::<u64, u64>::options().create(&name)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn create(&self, name: &Name) -> Result<Cell<Req, Rep>> {
-        self.make(Some(name))
-            .map_err(|e| e.on(format_args!("create call cell {:?}", name.as_str())))
-    }
-
-    /// Makes a new cell without a name, for the threads of one process.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), but for the name.
-    ///
-    /// ```
-    /// let cell = ringlane::call::Cell::<u64, u64>::options().private()?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn private(&self) -> Result<Cell<Req, Rep>> {
-        self.make(None).map_err(|e| e.on("create a private call cell"))
-    }
-
-    /// Opens the cell of this name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
-    /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied),
-    /// [`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible) if it is a ring, or a cell of other sizes,
-    /// alignments, tag or layout, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it is none of these or
-    /// was truncated.
-    ///
-    /// ```
-    /// use ringlane::{ErrorKind, Name, call};
-    /// let name = Name::new("ringlane-doc-call-options-open")?;
-    /// let cell = call::Cell::<u64, u64>::create(&name)?;
-    /// let error = call::Cell::<u64, [u8; 56]>::options().open(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Incompatible);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(&self, name: &Name) -> Result<Cell<Req, Rep>> {
-        let opened = Segment::open(&self.spec(), &self.how, name).map(Cell::of);
-        opened.map_err(|e| e.on(format_args!("open call cell {:?}", name.as_str())))
-    }
-
-    /// Makes a new cell in memory that is there already: without a name, to be sent to another process by its
-    /// descriptor, or made by another library. It may be larger than the cell takes, and what it holds is lost.
-    ///
-    /// # Errors
-    /// As [`spsc::Options::host`](crate::spsc::Options::host).
-    ///
-    /// ```
-    /// use ringlane::{SharedMemory, call};
-    /// use std::os::fd::AsFd;
-    /// let memory = SharedMemory::anonymous(1 << 20)?;
-    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
-    /// let cell = call::Cell::<u64, u64>::options().host(memory)?;
-    /// // Here, or in the process that the descriptor was sent to:
-    /// let other = call::Cell::<u64, u64>::options().attach(descriptor.try_into()?)?;
-    /// cell.caller()?.try_start(7).unwrap();
-    /// assert_eq!(*other.server()?.recv().unwrap().value(), 7);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[cfg(not(loom))]
-    pub fn host(&self, memory: SharedMemory) -> Result<Cell<Req, Rep>> {
-        let hosted = Segment::host(&self.spec(), &self.how, memory).map(Cell::of);
-        hosted.map_err(|e| e.on("host a call cell"))
-    }
-
-    /// Opens the cell that lies in this memory.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied) if the
-    /// memory was not opened for reading and writing.
-    ///
-    /// ```
-    /// use ringlane::{Name, SharedMemory, call};
-    /// let name = Name::new("ringlane-doc-call-attach")?;
-    /// let cell = call::Cell::<u64, u64>::create(&name)?;
-    /// let same = call::Cell::<u64, u64>::options().attach(SharedMemory::open(&name)?)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn attach(&self, memory: SharedMemory) -> Result<Cell<Req, Rep>> {
-        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Cell::of);
-        attached.map_err(|e| e.on("attach to a call cell"))
+    options! {
+        module: "call",
+        queue: "Cell::<u64, u64>",
+        noun: "cell",
+        ring: "call cell",
+        /// The first turn, the even one at or below this, for tests of what happens near the limits of a number.
+        start: turn => turn & !1,
+        impossible: "if requests or replies are too large for an address space",
+        incompatible: "if it is a ring, or a cell of other sizes, alignments, tag or layout",
+        opened: "",
+        sent: "cell.caller()?.try_start(7).unwrap();",
+        received: "assert_eq!(*other.server()?.recv().unwrap().value(), 7);",
+        makes: Cell<Req, Rep>,
     }
 }
 
@@ -244,24 +119,16 @@ pub struct Cell<Req, Rep> {
     _values: PhantomData<fn(Req) -> Rep>,
 }
 
-impl<Req, Rep> fmt::Debug for Cell<Req, Rep> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("call::Cell").field("memory", self.segment.memory()).finish_non_exhaustive()
-    }
+queue! {
+    Cell<Req, Rep>,
+    module: "call",
+    queue: "Cell::<u64, u64>",
+    noun: "cell",
 }
 
 impl<Req: Plain, Rep: Plain> Cell<Req, Rep> {
     fn of(segment: Arc<Segment>) -> Self {
         Cell { segment, _values: PhantomData }
-    }
-
-    /// Options for a cell of these types.
-    ///
-    /// ```
-    /// let options = ringlane::call::Cell::<u64, u64>::options();
-    /// ```
-    pub fn options() -> Options<Req, Rep> {
-        Options { tag: 0, how: Create::default(), _values: PhantomData }
     }
 
     /// Makes a new cell.
@@ -276,22 +143,6 @@ impl<Req: Plain, Rep: Plain> Cell<Req, Rep> {
     /// ```
     pub fn create(name: &Name) -> Result<Self> {
         Self::options().create(name)
-    }
-
-    /// Opens the cell of this name.
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    ///
-    /// ```
-    /// use ringlane::{Name, call::Cell};
-    /// let name = Name::new("ringlane-doc-call-open")?;
-    /// let cell = Cell::<u64, u64>::create(&name)?;
-    /// let same = Cell::<u64, u64>::open(&name)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(name: &Name) -> Result<Self> {
-        Self::options().open(name)
     }
 
     /// Makes a new cell for the threads of one process.

@@ -5,6 +5,7 @@
 
 pub mod call;
 mod end;
+mod front;
 pub mod mpmc;
 pub mod record;
 pub mod spsc;

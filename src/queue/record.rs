@@ -34,13 +34,13 @@ pub use stream::{StreamReader, StreamWriter};
 pub use view::{Records, View};
 
 use super::end::End;
+use super::front::{options, queue};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec, tag_of};
+use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec};
 use crate::ring::record::{Reader, Shape, Writer};
 #[cfg(not(loom))]
 use crate::shm::Granted;
-use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
-use std::fmt;
+use crate::shm::Wrap;
 use std::sync::Arc;
 
 /// Takes numbers, not references: what a panic on the fast path refers to would be kept in memory there.
@@ -89,6 +89,10 @@ impl Default for Options {
 }
 
 impl Options {
+    fn new() -> Self {
+        Self::default()
+    }
+
     /// The size of the ring in bytes, headers included; rounded up to whole pages. Default: 1 MiB.
     ///
     /// ```
@@ -140,49 +144,6 @@ impl Options {
         self
     }
 
-    /// A text that both sides must give alike, such as the name and version of a message format.
-    /// Default: empty.
-    ///
-    /// ```
-    /// let options = ringlane::record::Queue::options().tag("frames, v2").clone();
-    /// ```
-    pub fn tag(&mut self, tag: &str) -> &mut Self {
-        self.tag = tag_of(tag);
-        self
-    }
-
-    /// The permission bits of a new queue's object. Default: 0600, only this user.
-    ///
-    /// ```
-    /// let options = ringlane::record::Queue::options().mode(0o660).clone();
-    /// ```
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.how.mode = mode;
-        self
-    }
-
-    /// When the name of a new queue goes. Default: with its creator.
-    ///
-    /// ```
-    /// use ringlane::{Lifetime, record};
-    /// let options = record::Queue::options().lifetime(Lifetime::Persistent).clone();
-    /// ```
-    pub fn lifetime(&mut self, lifetime: Lifetime) -> &mut Self {
-        self.how.lifetime = lifetime;
-        self
-    }
-
-    /// Whether a queue may be opened that is another user's, or that every user may write to, see
-    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
-    ///
-    /// ```
-    /// let options = ringlane::record::Queue::options().allow_foreign(true).clone();
-    /// ```
-    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
-        self.how.foreign = yes;
-        self
-    }
-
     /// Whether to ask for huge pages, on either side: they make frames of megabytes cheaper to touch for the first
     /// time and easier to find again. A new ring's size is then rounded up to whole huge pages.
     /// [`Queue::granted`] says how much came of it; none of it is no error. Default: no.
@@ -195,14 +156,6 @@ impl Options {
     /// ```
     pub fn huge_pages(&mut self, yes: bool) -> &mut Self {
         self.how.huge = yes;
-        self
-    }
-
-    /// The first position, for tests of what happens near the limits of a number: a multiple of the
-    /// alignment.
-    #[doc(hidden)]
-    pub fn start(&mut self, position: u64) -> &mut Self {
-        self.how.start = position;
         self
     }
 
@@ -241,11 +194,17 @@ impl Options {
         }
     }
 
-    fn spec(&self, capacity: usize) -> Spec {
+    /// The spec of a new queue.
+    fn new_spec(&self) -> Result<Spec> {
+        Ok(Spec { capacity: self.bytes()?, ..self.spec() })
+    }
+
+    /// Capacity and alignment are the creator's, so what is said of them here does not count.
+    fn spec(&self) -> Spec {
         let align = self.align;
         Spec {
             kind: Kind::Record,
-            capacity,
+            capacity: 0,
             stride: align,
             value_size: 0,
             value_align: align,
@@ -256,106 +215,20 @@ impl Options {
         }
     }
 
-    fn make(&self, name: Option<&Name>) -> Result<Queue> {
-        Ok(Queue { segment: Segment::create(&self.spec(self.bytes()?), &self.how, name)? })
-    }
-
-    /// Makes a new queue. It appears whole, under a name that nothing has.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidSize`], [`ErrorKind::NoSpace`] if the memory is
-    /// not there.
-    ///
-    /// ```
-    /// let name = ringlane::Name::new("ringlane-doc-record-options-create")?;
-    /// let queue = ringlane::record::Queue::options().create(&name)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn create(&self, name: &Name) -> Result<Queue> {
-        self.make(Some(name)).map_err(|e| e.on(format_args!("create ring {:?}", name.as_str())))
-    }
-
-    /// Makes a new queue without a name, for the threads of one process.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), but for the name.
-    ///
-    /// ```
-    /// let queue = ringlane::record::Queue::options().capacity(8192).private()?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn private(&self) -> Result<Queue> {
-        self.make(None).map_err(|e| e.on("create a private ring"))
-    }
-
-    /// Opens the queue of this name. Its capacity and alignment are its creator's.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Incompatible`] if it is a
-    /// ring of another kind, tag or layout, [`ErrorKind::Corrupt`] if it is no ring or was truncated.
-    ///
-    /// ```
-    /// use ringlane::{ErrorKind, Name, record, spsc};
-    /// let name = Name::new("ringlane-doc-record-options-open")?;
-    /// let queue = spsc::Queue::<u64>::create(&name, 8)?;
-    /// let error = record::Queue::options().open(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Incompatible);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(&self, name: &Name) -> Result<Queue> {
-        // Capacity and alignment are the creator's, so what is said of them here does not count.
-        let opened = Segment::open(&self.spec(0), &self.how, name);
-        let opened = opened.map(|segment| Queue { segment });
-        opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
-    }
-
-    /// Makes a new queue in memory that is there already: without a name, to be sent to another process by
-    /// its descriptor, or made by another library. It may be larger than the queue takes, and what it holds
-    /// is lost.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`] if there is a ring in it, [`ErrorKind::InUse`] if somebody even uses it,
-    /// [`ErrorKind::InvalidSize`] if the memory is too small, [`ErrorKind::PermissionDenied`] if it was not
-    /// opened for reading and writing, [`ErrorKind::NoSpace`] if it has a size, but no memory.
-    ///
-    /// ```
-    /// use ringlane::{SharedMemory, record};
-    /// use std::os::fd::AsFd;
-    /// let memory = SharedMemory::anonymous(2 << 20)?;
-    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
-    /// let queue = record::Queue::options().host(memory)?;
-    /// // Here, or in the process that the descriptor was sent to:
-    /// let other = record::Queue::options().attach(descriptor.try_into()?)?;
-    /// queue.producer()?.push(b"seven").unwrap();
-    /// assert_eq!(&*other.consumer()?.read().unwrap().to_vec(), b"seven");
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[cfg(not(loom))]
-    pub fn host(&self, memory: SharedMemory) -> Result<Queue> {
-        let spec = self.bytes().map(|bytes| self.spec(bytes));
-        let hosted = spec.and_then(|spec| Segment::host(&spec, &self.how, memory));
-        let hosted = hosted.map(|segment| Queue { segment });
-        hosted.map_err(|e| e.on("host a ring"))
-    }
-
-    /// Opens the queue that lies in this memory. Its capacity is its creator's.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`] if the memory was not opened for reading
-    /// and writing.
-    ///
-    /// ```
-    /// use ringlane::{Name, SharedMemory, record};
-    /// let name = Name::new("ringlane-doc-record-attach")?;
-    /// let queue = record::Queue::create(&name, 4096)?;
-    /// let same = record::Queue::options().attach(SharedMemory::open(&name)?)?;
-    /// assert_eq!(same.capacity(), queue.capacity());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn attach(&self, memory: SharedMemory) -> Result<Queue> {
-        let attached = Segment::attach(&self.spec(0), &self.how, memory);
-        let attached = attached.map(|segment| Queue { segment });
-        attached.map_err(|e| e.on("attach to a ring"))
+    options! {
+        module: "record",
+        queue: "Queue",
+        noun: "queue",
+        ring: "ring",
+        /// The first position, for tests of what happens near the limits of a number: a multiple of the alignment.
+        start: position => position,
+        impossible: "if there can be no such ring",
+        incompatible: "if it is a ring of another kind, tag or layout",
+        opened: " Its capacity and alignment are its creator's.",
+        sent: "queue.producer()?.push(b\"seven\").unwrap();",
+        received: "assert_eq!(other.consumer()?.pop().unwrap(), b\"seven\");",
+        makes: Queue,
+        refused: "host a ring",
     }
 }
 
@@ -381,65 +254,17 @@ pub struct Queue {
     segment: Arc<Segment>,
 }
 
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("record::Queue")
-            .field("memory", self.segment.memory())
-            .finish_non_exhaustive()
-    }
+queue! {
+    Queue<>,
+    module: "record",
+    queue: "Queue",
+    noun: "queue",
+    capacity: "of `capacity` bytes, rounded up to whole pages",
 }
 
 impl Queue {
-    /// Options for a queue.
-    ///
-    /// ```
-    /// let options = ringlane::record::Queue::options();
-    /// ```
-    pub fn options() -> Options {
-        Options::default()
-    }
-
-    /// Makes a new queue of `capacity` bytes, rounded up to whole pages.
-    ///
-    /// # Errors
-    /// As [`Options::create`].
-    ///
-    /// ```
-    /// let name = ringlane::Name::new("ringlane-doc-record-create")?;
-    /// let queue = ringlane::record::Queue::create(&name, 1 << 16)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn create(name: &Name, capacity: usize) -> Result<Self> {
-        Self::options().capacity(capacity).create(name)
-    }
-
-    /// Opens the queue of this name.
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    ///
-    /// ```
-    /// use ringlane::{Name, record::Queue};
-    /// let name = Name::new("ringlane-doc-record-open")?;
-    /// let created = Queue::create(&name, 1 << 16)?;
-    /// assert_eq!(Queue::open(&name)?.capacity(), created.capacity());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(name: &Name) -> Result<Self> {
-        Self::options().open(name)
-    }
-
-    /// Makes a new queue for the threads of one process.
-    ///
-    /// # Errors
-    /// As [`Options::private`].
-    ///
-    /// ```
-    /// let queue = ringlane::record::Queue::private(4096)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn private(capacity: usize) -> Result<Self> {
-        Self::options().capacity(capacity).private()
+    fn of(segment: Arc<Segment>) -> Self {
+        Queue { segment }
     }
 
     /// What the kernel gave of what can be asked of it, counted when this handle was made. All pages are taken in

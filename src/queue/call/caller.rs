@@ -2,9 +2,8 @@
 
 use super::{Half, Limit, Missed};
 use crate::error::CallError;
-use crate::layout::Peer;
 use crate::plain::Plain;
-use crate::wait::Wait;
+use crate::queue::front;
 use std::time::{Duration, Instant};
 
 /// What a caller has under way.
@@ -299,48 +298,13 @@ impl<Req: Plain, Rep: Plain> Caller<Req, Rep> {
         Ok(self.half.place.reply().load())
     }
 
-    /// What the server is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, call::Cell};
-    /// assert_eq!(Cell::<u64, u64>::private()?.caller()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.half.end.peer()
+    front::end! {
+        field: half.end,
+        queue: "call::Cell::<u64, u64>::private()",
+        own: "caller",
+        peer: "server",
+        peers_end: "serving",
     }
-
-    /// Waits until a living process serves; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let cell = ringlane::call::Cell::<u64, u64>::private()?;
-    /// assert!(!cell.caller()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        crate::queue::end::wait_peer(self, |caller| &mut caller.half.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, call::Cell};
-    /// Cell::<u64, u64>::private()?.caller()?.set_wait(Wait::Spin);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.half.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let cell = ringlane::call::Cell::<u64, u64>::private()?;
-    /// cell.caller()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 #[cold]

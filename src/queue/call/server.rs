@@ -2,10 +2,9 @@
 
 use super::{Half, Limit, Missed};
 use crate::error::PopError;
-use crate::layout::Peer;
 use crate::plain::Plain;
+use crate::queue::front;
 use crate::sync::{Ordering, light_fence};
-use crate::wait::Wait;
 use std::time::Duration;
 
 /// The serving end of a [`Cell`](super::Cell). Dropping it closes it: the caller is told at its next call, and
@@ -222,49 +221,13 @@ impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
         self.half.publish();
     }
 
-    /// What the caller is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, call::Cell};
-    /// assert_eq!(Cell::<u64, u64>::private()?.server()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.half.end.peer()
+    front::end! {
+        field: half.end,
+        queue: "call::Cell::<u64, u64>::private()",
+        own: "server",
+        peer: "caller",
+        peers_end: "calling",
     }
-
-    /// Waits until a living process holds the calling end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let cell = ringlane::call::Cell::<u64, u64>::private()?;
-    /// let caller = cell.caller()?;
-    /// assert!(cell.server()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        crate::queue::end::wait_peer(self, |server| &mut server.half.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, call::Cell};
-    /// Cell::<u64, u64>::private()?.server()?.set_wait(Wait::Park);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.half.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let cell = ringlane::call::Cell::<u64, u64>::private()?;
-    /// cell.server()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 impl<Req: Plain, Rep: Plain> Request<'_, Req, Rep> {

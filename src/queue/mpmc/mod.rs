@@ -34,11 +34,11 @@ mod producer;
 pub use consumer::{Consumer, Taken};
 pub use producer::{Producer, Room};
 
+use super::front::{options, queue};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Create, Kind, Segment, Slots, Spec, tag_of};
+use crate::layout::{Create, Kind, Segment, Slots, Spec};
 use crate::plain::Plain;
-use crate::shm::{Lifetime, Name, SharedMemory, Wrap};
-use std::fmt;
+use crate::shm::Wrap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -117,56 +117,6 @@ impl<T: Plain> Options<T> {
         self
     }
 
-    /// A text that both sides must give alike, such as the name and version of a message format: two
-    /// types of the same size are told apart by nothing else. Default: empty.
-    ///
-    /// ```
-    /// let options = ringlane::mpmc::Queue::<u64>::options().tag("order ids").clone();
-    /// ```
-    pub fn tag(&mut self, tag: &str) -> &mut Self {
-        self.tag = tag_of(tag);
-        self
-    }
-
-    /// The permission bits of a new queue's object. Default: 0600, only this user.
-    ///
-    /// ```
-    /// let options = ringlane::mpmc::Queue::<u64>::options().mode(0o660).clone();
-    /// ```
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.how.mode = mode;
-        self
-    }
-
-    /// When the name of a new queue goes. Default: with its creator.
-    ///
-    /// ```
-    /// use ringlane::{Lifetime, mpmc};
-    /// let options = mpmc::Queue::<u64>::options().lifetime(Lifetime::Persistent).clone();
-    /// ```
-    pub fn lifetime(&mut self, lifetime: Lifetime) -> &mut Self {
-        self.how.lifetime = lifetime;
-        self
-    }
-
-    /// Whether a queue may be opened that is another user's, or that every user may write to, see
-    /// [`OpenOptions::allow_foreign`](crate::OpenOptions::allow_foreign). Default: no.
-    ///
-    /// ```
-    /// let options = ringlane::mpmc::Queue::<u64>::options().allow_foreign(true).clone();
-    /// ```
-    pub fn allow_foreign(&mut self, yes: bool) -> &mut Self {
-        self.how.foreign = yes;
-        self
-    }
-
-    /// The first position, for tests of what happens near the limits of a number.
-    #[doc(hidden)]
-    pub fn start(&mut self, position: u64) -> &mut Self {
-        self.how.start = position;
-        self
-    }
-
     fn spec(&self) -> Spec {
         Spec {
             kind: match self.delivery {
@@ -193,102 +143,19 @@ impl<T: Plain> Options<T> {
         Ok(self.spec())
     }
 
-    fn make(&self, name: Option<&Name>) -> Result<Queue<T>> {
-        Ok(Queue::of(Segment::create(&self.new_spec()?, &self.how, name)?))
-    }
-
-    /// Makes a new queue. It appears whole, under a name that nothing has.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidSize`] for a capacity that is no power of two
-    /// or too large, [`ErrorKind::NoSpace`] if the memory is not there.
-    ///
-    /// ```
-    /// let name = ringlane::Name::new("ringlane-doc-mpmc-options-create")?;
-    /// let queue = ringlane::mpmc::Queue::<u64>::options().create(&name)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn create(&self, name: &Name) -> Result<Queue<T>> {
-        self.make(Some(name)).map_err(|e| e.on(format_args!("create ring {:?}", name.as_str())))
-    }
-
-    /// Makes a new queue without a name, for the threads of one process.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), but for the name.
-    ///
-    /// ```
-    /// let queue = ringlane::mpmc::Queue::<u64>::options().capacity(8).private()?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn private(&self) -> Result<Queue<T>> {
-        self.make(None).map_err(|e| e.on("create a private ring"))
-    }
-
-    /// Opens the queue of this name. Its capacity is its creator's.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Incompatible`] if it is a
-    /// ring of another kind, value size, alignment, tag or layout, [`ErrorKind::Corrupt`] if it is no
-    /// ring or was truncated.
-    ///
-    /// ```
-    /// use ringlane::{ErrorKind, Name, mpmc};
-    /// let name = Name::new("ringlane-doc-mpmc-options-open")?;
-    /// let queue = mpmc::Queue::<u64>::create(&name, 8)?;
-    /// let error = mpmc::Queue::<[u8; 56]>::options().open(&name).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Incompatible);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(&self, name: &Name) -> Result<Queue<T>> {
-        let opened = Segment::open(&self.spec(), &self.how, name).map(Queue::of);
-        opened.map_err(|e| e.on(format_args!("open ring {:?}", name.as_str())))
-    }
-
-    /// Makes a new queue in memory that is there already: without a name, to be sent to another process by
-    /// its descriptor, or made by another library. It may be larger than the queue takes, and what it holds
-    /// is lost.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`] if there is a ring in it, [`ErrorKind::InUse`] if somebody even uses it,
-    /// [`ErrorKind::InvalidSize`] if the memory is too small, [`ErrorKind::PermissionDenied`] if it was not
-    /// opened for reading and writing, [`ErrorKind::NoSpace`] if it has a size, but no memory.
-    ///
-    /// ```
-    /// use ringlane::{SharedMemory, mpmc};
-    /// use std::os::fd::AsFd;
-    /// let memory = SharedMemory::anonymous(2 << 20)?;
-    /// let descriptor = memory.as_fd().try_clone_to_owned().expect("a descriptor is free");
-    /// let queue = mpmc::Queue::<u64>::options().host(memory)?;
-    /// // Here, or in the process that the descriptor was sent to:
-    /// let other = mpmc::Queue::<u64>::options().attach(descriptor.try_into()?)?;
-    /// queue.producer()?.push(7).unwrap();
-    /// assert_eq!(other.consumer()?.pop(), Ok(7));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    #[cfg(not(loom))]
-    pub fn host(&self, memory: SharedMemory) -> Result<Queue<T>> {
-        let hosted = Segment::host(&self.new_spec()?, &self.how, memory).map(Queue::of);
-        hosted.map_err(|e| e.on("host a ring"))
-    }
-
-    /// Opens the queue that lies in this memory. Its capacity is its creator's.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and [`ErrorKind::PermissionDenied`] if the memory was not opened for reading
-    /// and writing.
-    ///
-    /// ```
-    /// use ringlane::{Name, SharedMemory, mpmc};
-    /// let name = Name::new("ringlane-doc-mpmc-attach")?;
-    /// let queue = mpmc::Queue::<u64>::create(&name, 4096)?;
-    /// let same = mpmc::Queue::<u64>::options().attach(SharedMemory::open(&name)?)?;
-    /// assert_eq!(same.capacity(), queue.capacity());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn attach(&self, memory: SharedMemory) -> Result<Queue<T>> {
-        let attached = Segment::attach(&self.spec(), &self.how, memory).map(Queue::of);
-        attached.map_err(|e| e.on("attach to a ring"))
+    options! {
+        module: "mpmc",
+        queue: "Queue::<u64>",
+        noun: "queue",
+        ring: "ring",
+        /// The first position, for tests of what happens near the limits of a number.
+        start: position => position,
+        impossible: "for a capacity that is no power of two or too large",
+        incompatible: "if it is a ring of another kind, value size, alignment, tag or layout",
+        opened: " Its capacity is its creator's.",
+        sent: "queue.producer()?.push(7).unwrap();",
+        received: "assert_eq!(other.consumer()?.pop(), Ok(7));",
+        makes: Queue<T>,
     }
 }
 
@@ -311,67 +178,17 @@ pub struct Queue<T> {
     _values: PhantomData<fn() -> T>,
 }
 
-impl<T> fmt::Debug for Queue<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("mpmc::Queue").field("memory", self.segment.memory()).finish_non_exhaustive()
-    }
+queue! {
+    Queue<T>,
+    module: "mpmc",
+    queue: "Queue::<u64>",
+    noun: "queue",
+    capacity: "for `capacity` values, a power of two",
 }
 
 impl<T: Plain> Queue<T> {
     fn of(segment: Arc<Segment>) -> Self {
         Queue { segment, _values: PhantomData }
-    }
-
-    /// Options for a queue of this type.
-    ///
-    /// ```
-    /// let options = ringlane::mpmc::Queue::<u64>::options();
-    /// ```
-    pub fn options() -> Options<T> {
-        Options::new()
-    }
-
-    /// Makes a new queue for `capacity` values, a power of two.
-    ///
-    /// # Errors
-    /// As [`Options::create`].
-    ///
-    /// ```
-    /// let name = ringlane::Name::new("ringlane-doc-mpmc-create")?;
-    /// let queue = ringlane::mpmc::Queue::<[f32; 2]>::create(&name, 512)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn create(name: &Name, capacity: usize) -> Result<Self> {
-        Self::options().capacity(capacity).create(name)
-    }
-
-    /// Opens the queue of this name.
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    ///
-    /// ```
-    /// use ringlane::{Name, mpmc::Queue};
-    /// let name = Name::new("ringlane-doc-mpmc-open")?;
-    /// let queue = Queue::<u64>::create(&name, 512)?;
-    /// assert_eq!(Queue::<u64>::open(&name)?.capacity(), 512);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn open(name: &Name) -> Result<Self> {
-        Self::options().open(name)
-    }
-
-    /// Makes a new queue for the threads of one process.
-    ///
-    /// # Errors
-    /// As [`Options::private`].
-    ///
-    /// ```
-    /// let queue = ringlane::mpmc::Queue::<u64>::private(64)?;
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn private(capacity: usize) -> Result<Self> {
-        Self::options().capacity(capacity).private()
     }
 
     /// How many values fit.

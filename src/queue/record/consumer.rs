@@ -3,10 +3,10 @@
 
 use super::{Records, StreamReader, View, outside};
 use crate::error::PopError;
-use crate::layout::{Bytes, Peer};
-use crate::queue::end::{self, Blocked, End, block};
+use crate::layout::Bytes;
+use crate::queue::end::{Blocked, End, block};
+use crate::queue::front;
 use crate::ring::record::{Found, Reader};
-use crate::wait::Wait;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, PopError>;
@@ -320,47 +320,13 @@ impl Consumer {
         bytes.map(|bytes| bytes as usize).map_err(|_| PopError::Corrupt)
     }
 
-    /// What the producer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, record::Queue};
-    /// assert_eq!(Queue::private(4096)?.consumer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
+    front::end! {
+        field: end,
+        queue: "record::Queue::private(4096)",
+        own: "consumer",
+        peer: "producer",
+        peers_end: "producing",
     }
-
-    /// Waits until a living process holds the producing end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::record::Queue::private(4096)?;
-    /// assert!(!queue.consumer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        end::wait_peer(self, |c| &mut c.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, record::Queue};
-    /// Queue::private(4096)?.consumer()?.set_wait(Wait::Spin);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// ringlane::record::Queue::private(4096)?.consumer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 /// A record in the ring. Releasing it gives its bytes back to the producer; dropping it takes nothing, and

@@ -3,11 +3,11 @@
 
 use super::{Batch, StreamWriter, outside};
 use crate::error::ReserveError;
-use crate::layout::{Bytes, Peer};
+use crate::layout::Bytes;
 use crate::queue::end::{self, Blocked, End, block};
+use crate::queue::front;
 use crate::ring::Claim;
 use crate::ring::record::{Room, Staged, Writer};
-use crate::wait::Wait;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, ReserveError>;
@@ -262,47 +262,13 @@ impl Producer {
         end::flush(self, |p| &mut p.end, timeout, extent).map_err(ReserveError::from)
     }
 
-    /// What the consumer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, record::Queue};
-    /// assert_eq!(Queue::private(4096)?.producer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
+    front::end! {
+        field: end,
+        queue: "record::Queue::private(4096)",
+        own: "producer",
+        peer: "consumer",
+        peers_end: "consuming",
     }
-
-    /// Waits until a living process holds the consuming end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::record::Queue::private(4096)?;
-    /// assert!(!queue.producer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        end::wait_peer(self, |p| &mut p.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, record::Queue};
-    /// Queue::private(4096)?.producer()?.set_wait(Wait::Park);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// ringlane::record::Queue::private(4096)?.producer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 /// Room in the ring for one record. Committing hands it to the consumer, or adds it to the [`Batch`] that it

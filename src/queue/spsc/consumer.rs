@@ -2,11 +2,11 @@
 #![allow(unsafe_code, reason = "lends the places of values")]
 
 use crate::error::PopError;
-use crate::layout::{Peer, Slots};
+use crate::layout::Slots;
 use crate::plain::Plain;
-use crate::queue::end::{self, Blocked, End, block};
+use crate::queue::end::{Blocked, End, block};
+use crate::queue::front;
 use crate::ring::spsc::Reader;
-use crate::wait::Wait;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, PopError>;
@@ -272,49 +272,13 @@ impl<T: Plain> Consumer<T> {
         self.ring.depth(self.end.own(), self.end.peer_position(), self.slots.cells()) as usize
     }
 
-    /// What the producer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, spsc::Queue};
-    /// assert_eq!(Queue::<u64>::private(8)?.consumer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
+    front::end! {
+        field: end,
+        queue: "spsc::Queue::<u64>::private(8)",
+        own: "consumer",
+        peer: "producer",
+        peers_end: "producing",
     }
-
-    /// Waits until a living process holds the producing end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// let producer = queue.producer()?;
-    /// assert!(queue.consumer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        end::wait_peer(self, |c| &mut c.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, spsc::Queue};
-    /// Queue::<u64>::private(8)?.consumer()?.set_wait(Wait::Yield);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// queue.consumer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 /// Values that are there to be taken, still in the ring. Releasing them gives their places back; dropping

@@ -2,12 +2,12 @@
 #![allow(unsafe_code, reason = "lends the places of values")]
 
 use crate::error::{PushError, ReserveError};
-use crate::layout::{Peer, Slots};
+use crate::layout::Slots;
 use crate::plain::Plain;
 use crate::queue::end::{self, Blocked, End, block};
+use crate::queue::front;
 use crate::ring::Claim;
 use crate::ring::spsc::Writer;
-use crate::wait::Wait;
 use std::time::Duration;
 
 /// The producing end of a [`Queue`](super::Queue). Dropping it closes it: the consumer takes what is left, and is then
@@ -287,48 +287,13 @@ impl<T: Plain> Producer<T> {
         self.slots.capacity().saturating_sub(used) as usize
     }
 
-    /// What the consumer is now.
-    ///
-    /// ```
-    /// use ringlane::{Peer, spsc::Queue};
-    /// assert_eq!(Queue::<u64>::private(8)?.producer()?.peer(), Peer::Vacant);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn peer(&self) -> Peer {
-        self.end.peer()
+    front::end! {
+        field: end,
+        queue: "spsc::Queue::<u64>::private(8)",
+        own: "producer",
+        peer: "consumer",
+        peers_end: "consuming",
     }
-
-    /// Waits until a living process holds the consuming end; false if the time ran out before.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// assert!(!queue.producer()?.wait_peer(Some(Duration::ZERO)));
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn wait_peer(&mut self, timeout: Option<Duration>) -> bool {
-        end::wait_peer(self, |p| &mut p.end, timeout)
-    }
-
-    /// Chooses how this end waits.
-    ///
-    /// ```
-    /// use ringlane::{Wait, spsc::Queue};
-    /// Queue::<u64>::private(8)?.producer()?.set_wait(Wait::Spin);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn set_wait(&mut self, wait: Wait) {
-        self.end.set_wait(wait);
-    }
-
-    /// Closes the end. The same as dropping it.
-    ///
-    /// ```
-    /// let queue = ringlane::spsc::Queue::<u64>::private(8)?;
-    /// queue.producer()?.close();
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn close(self) {}
 }
 
 /// Room in the ring for several values. Committing hands them to the consumer; dropping it gives the room up.
