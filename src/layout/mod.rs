@@ -7,13 +7,18 @@
 //!   2 P          data: slots, bytes of records, or a call cell      mapped once or twice
 //! ```
 //!
+//! A session's memory is two such objects without a header, see [`Hall`].
+//!
 //! Each side writes to its own part only, and the producer to the data; so the two parts can as well
 //! lie in two objects of which each side maps the other's read-only. A call cell is the exception: its one
 //! line of data is written by both sides in turn. All numbers are in the machine's byte order. `docs/layout.md` is the normative description.
 
 mod cell;
 mod data;
+#[cfg(not(loom))]
+mod hall;
 mod header;
+mod home;
 mod part;
 #[cfg(not(loom))]
 mod peek;
@@ -23,11 +28,14 @@ mod slots;
 
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use data::{Bytes, is_alignment};
-pub(crate) use header::{Kind, Spec, tag_of};
+#[cfg(not(loom))]
+pub(crate) use hall::{Hall, Lane, ring_size};
+pub(crate) use header::{BYTE_ORDER, Kind, LAYOUT, Spec, tag_of};
+pub(crate) use home::{Home, Parts};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]
 pub(crate) use peek::{Abandoned, PartImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Parts, Segment, data_unit};
+pub(crate) use segment::{Create, Segment, data_unit};
 pub(crate) use slots::{Cells, Slots};

@@ -5,8 +5,13 @@
 
 pub mod call;
 mod end;
+mod life;
 pub mod record;
+
 pub mod spsc;
+
+pub(crate) use end::{End, Limit};
+pub(crate) use life::Link;
 
 #[cfg(not(loom))]
 pub mod inspect;

@@ -35,8 +35,8 @@ mod bell;
 mod death;
 mod waiter;
 
-pub(crate) use bell::{Announced, Bell, shares_processor, shout};
+pub(crate) use bell::{Announced, Bell, Nudge, Nudged, shares_processor, shout};
 #[cfg(not(loom))]
-pub(crate) use death::Watch;
+pub(crate) use death::{Line, Watch};
 pub use waiter::Wait;
 pub(crate) use waiter::Waiter;

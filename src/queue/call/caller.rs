@@ -1,9 +1,10 @@
 //! The end that asks.
 
-use super::{Half, Limit, Missed};
+use super::{Half, Missed};
 use crate::error::CallError;
 use crate::layout::Peer;
 use crate::plain::Plain;
+use crate::queue::end::Limit;
 use crate::wait::Wait;
 use std::time::{Duration, Instant};
 

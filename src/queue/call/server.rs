@@ -1,9 +1,10 @@
 //! The end that answers.
 
-use super::{Half, Limit, Missed};
+use super::{Half, Missed};
 use crate::error::PopError;
 use crate::layout::Peer;
 use crate::plain::Plain;
+use crate::queue::end::Limit;
 use crate::sync::{Ordering, light_fence};
 use crate::wait::Wait;
 use std::time::Duration;
