@@ -124,6 +124,7 @@ impl Link {
         // ORDERING(sleep-fence): heavy half. Pairs with ORDERING(sleep-fence) in Bell::notify.
         sys::heavy_fence();
         self.shout();
+        queue::Link::ring(self);
         self.nudge.give();
     }
 
