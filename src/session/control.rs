@@ -1,7 +1,7 @@
 //! What is done with a session as a whole: it is called off, closed, counted, polled.
 
 use super::{CloseOutcome, Result, Session};
-use crate::error::{PopError, ReserveError};
+use crate::error::{PopError, ReserveError, SessionError};
 use crate::queue::Limit;
 use crate::wait::Wait;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,8 +56,8 @@ impl Session {
     /// How this side waits. Default: [`Wait::SpinThenPark`].
     ///
     /// # Errors
-    /// [`SessionError::Busy`](crate::SessionError::Busy) while another thread reads or writes, and
-    /// [`Cancelled`](crate::SessionError::Cancelled).
+    /// [`SessionError::Busy`] while another thread reads or writes, and
+    /// [`Cancelled`](SessionError::Cancelled).
     ///
     /// ```
     /// use ringlane::Wait;
@@ -79,7 +79,7 @@ impl Session {
     /// [`arm_write`](Self::arm_write); whoever waits for both calls both, one after the other, before each poll.
     ///
     /// # Errors
-    /// [`SessionError::Cancelled`](crate::SessionError::Cancelled), [`Busy`](crate::SessionError::Busy).
+    /// [`SessionError::Cancelled`], [`Busy`](SessionError::Busy).
     ///
     /// ```
     /// use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -120,7 +120,7 @@ impl Session {
     /// ```
     pub fn arm_write(&self) -> Result<bool> {
         self.check()?;
-        let mut writer = self.core.writer.take().ok_or(crate::SessionError::Busy)?;
+        let mut writer = self.core.writer.take().ok_or(SessionError::Busy)?;
         self.core.link.drain();
         writer.end().arm();
         self.core.link.check();

@@ -24,7 +24,7 @@ impl<T> Turn<T> {
     pub(super) fn take(&self) -> Option<Taken<'_, T>> {
         // ORDERING(taken): Acquire. Pairs with ORDERING(taken) in Taken::drop: what the last thread did with the
         // value is done.
-        (self.taken.swap(1, Ordering::Acquire) == 0).then_some(Taken(self))
+        (self.taken.swap(1, Ordering::Acquire) == 0).then(|| Taken(self))
     }
 }
 

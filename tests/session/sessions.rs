@@ -341,9 +341,11 @@ fn x_17_the_last_drop_tells_the_other_side() {
 fn x_18_closing_ends_a_read_in_another_thread() {
     let (client, _server) = connected(4096);
     let reading = client.clone();
-    let task = sleeper(move || reading.read(&mut [0]));
-    assert!(matches!(client.close(), CloseOutcome::StillReferenced(1)));
-    assert_eq!(task.done(), Err(CANCELLED));
+    let task = sleeper(move || (reading.read(&mut [0]), reading));
+    assert_eq!(client.close(), CloseOutcome::StillReferenced(1));
+    let (read, reading) = task.done();
+    assert_eq!(read, Err(CANCELLED));
+    assert_eq!(reading.close(), CloseOutcome::Destroyed);
 }
 
 #[test]
