@@ -11,11 +11,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 /// The rows of sessions.
 pub const ROWS: &[Row] = &[
-    Row::trip("session round trip 64 B", TEXT, 300_000, |side| trip(side, session(side))),
+    Row::trip("session round trip 64 B", TEXT, 300_000, |side| trip(side, session(side, SHORT))),
     Row::trip("session round trip 64 B, both asleep", TEXT, 2_000, |side| {
         asleep(side, parked(side))
     }),
-    Row::one_way("session one way 1 MiB", LARGE, 2_000, |side| one_way(side, session(side))),
+    Row::one_way("session one way 1 MiB", LARGE, 2_000, |side| {
+        one_way(side, session(side, 2 * LARGE))
+    }),
+    Row::one_way("session one way 1 MiB, 256 KiB rings", LARGE, 1_000, |side| {
+        one_way(side, session(side, SHORT))
+    }),
     Row::trip("unix socket round trip 64 B", TEXT, 20_000, |side| trip(side, socket(side)))
         .by("unix stream socket"),
     Row::trip("unix socket round trip 64 B, both asleep", TEXT, 2_000, |side| {
@@ -25,6 +30,9 @@ pub const ROWS: &[Row] = &[
     Row::one_way("unix socket one way 1 MiB", LARGE, 500, |side| one_way(side, socket(side)))
         .by("unix stream socket"),
 ];
+
+/// Bytes of the rings of a session for short messages: what they have if nothing is said. For frames, two fit.
+const SHORT: usize = 1 << 18;
 
 /// Bytes of a short message.
 const TEXT: usize = 64;
@@ -79,9 +87,9 @@ fn meet<L, C>(
     }
 }
 
-fn session(side: &Side) -> Session {
+fn session(side: &Side, ring: usize) -> Session {
     let name = |name: &Name| ServiceName::new(name.as_str()).expect("a plain name");
-    let options = ConnectOptions::new();
+    let options = ConnectOptions::new().outgoing(ring).incoming(ring).clone();
     meet(
         side,
         |at| Server::bind(&name(at)).expect("a server"),
@@ -91,7 +99,7 @@ fn session(side: &Side) -> Session {
 }
 
 fn parked(side: &Side) -> Session {
-    let session = session(side);
+    let session = session(side, SHORT);
     session.set_wait(Wait::Park).expect("nobody uses it");
     session
 }
