@@ -1,4 +1,4 @@
-//! What can go wrong: one [`Error`] for setting up, four small enums for the data path.
+//! What can go wrong: one [`Error`] for setting up, five small enums for the data path.
 
 use std::fmt;
 
@@ -59,6 +59,15 @@ pub enum ErrorKind {
     /// A limit on a count is reached: mappings, open files, bytes locked in memory.
     #[doc(alias = "VERR_SHMEM_MAXIMUM_MAPPINGS_REACHED")]
     LimitReached,
+    /// Somebody called it off, and all that comes after it.
+    #[doc(alias = "VERR_CANCELLED")]
+    Cancelled,
+    /// The time was up.
+    #[doc(alias = "VERR_TIMEOUT")]
+    TimedOut,
+    /// Something has the name, but nobody listens, or not for sessions.
+    #[doc(alias = "ECONNREFUSED")]
+    ConnectionRefused,
     /// This platform, or this object, cannot do it.
     #[doc(alias = "VERR_NOT_SUPPORTED")]
     Unsupported,
@@ -169,6 +178,10 @@ impl From<Error> for std::io::Error {
             ErrorKind::InUse | ErrorKind::InvalidState => Io::ResourceBusy,
             ErrorKind::NoSpace => Io::StorageFull,
             ErrorKind::LimitReached => Io::QuotaExceeded,
+            // Not `Interrupted`: that would be tried again.
+            ErrorKind::Cancelled => Io::ConnectionAborted,
+            ErrorKind::TimedOut => Io::TimedOut,
+            ErrorKind::ConnectionRefused => Io::ConnectionRefused,
             ErrorKind::Unsupported => Io::Unsupported,
             ErrorKind::Os => Io::Other,
         };
@@ -479,3 +492,121 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+/// Why a session's operation did not do all it was to do.
+///
+/// The outcomes come in this order: a cancelled session says so even if there are bytes to be read; bytes that
+/// were written before the other side closed, or died, are read first; only then the pipe is broken.
+///
+/// ```
+/// use ringlane::SessionError;
+/// use ringlane::session::Session;
+///
+/// let (one, other) = Session::pair(4096)?;
+/// assert_eq!(one.try_read(&mut [0; 4]), Err(SessionError::WouldBlock));
+/// other.write_all(b"last").unwrap();
+/// other.close();
+/// assert_eq!(one.read(&mut [0; 4]), Ok(4));
+/// assert_eq!(one.read(&mut [0; 4]), Err(SessionError::BrokenPipe { done: 0 }));
+/// # Ok::<(), ringlane::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionError {
+    /// The session was cancelled, or closed, on this side. It stays so.
+    #[doc(alias = "VERR_CANCELLED")]
+    Cancelled {
+        /// Bytes that this call transferred before.
+        done: usize,
+    },
+    /// The other side closed the session, or its process ended, and everything it had written has been read. It
+    /// stays so.
+    #[doc(alias = "VERR_BROKEN_PIPE")]
+    BrokenPipe {
+        /// Bytes that this call transferred before.
+        done: usize,
+    },
+    /// The time was up.
+    #[doc(alias = "VERR_TIMEOUT")]
+    TimedOut {
+        /// Bytes that this call transferred before.
+        done: usize,
+    },
+    /// Not now: nothing to be read, no room to write.
+    #[doc(alias = "VINF_TRY_AGAIN")]
+    WouldBlock,
+    /// Another thread is in the middle of reading, or of writing.
+    #[doc(alias = "VERR_RESOURCE_BUSY")]
+    Busy,
+    /// The message can never fit: it has `len` bytes and the ring takes at most `max`.
+    TooLarge {
+        /// Bytes of the message.
+        len: usize,
+        /// The longest message that this ring takes, in bytes.
+        max: usize,
+    },
+    /// What the other side wrote cannot be. The session is not used any more.
+    Corrupt,
+}
+
+impl SessionError {
+    /// The same reason, after so many bytes.
+    pub(crate) fn after(self, more: usize) -> SessionError {
+        match self {
+            SessionError::Cancelled { done } => SessionError::Cancelled { done: done + more },
+            SessionError::BrokenPipe { done } => SessionError::BrokenPipe { done: done + more },
+            SessionError::TimedOut { done } => SessionError::TimedOut { done: done + more },
+            other => other,
+        }
+    }
+
+    /// Bytes that the failing call transferred.
+    ///
+    /// ```
+    /// assert_eq!(ringlane::SessionError::BrokenPipe { done: 3 }.done(), 3);
+    /// ```
+    pub fn done(&self) -> usize {
+        match self {
+            SessionError::Cancelled { done }
+            | SessionError::BrokenPipe { done }
+            | SessionError::TimedOut { done } => *done,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SessionError::Cancelled { .. } => f.write_str("the session was cancelled"),
+            SessionError::BrokenPipe { .. } => f.write_str("the other side of the session is gone"),
+            SessionError::TimedOut { .. } => f.write_str("the time was up"),
+            SessionError::WouldBlock => f.write_str("it would have to wait"),
+            SessionError::Busy => f.write_str("another thread is in the middle of it"),
+            SessionError::TooLarge { len, max } => {
+                write!(f, "a message of {len} bytes does not fit: this ring takes at most {max}")
+            }
+            SessionError::Corrupt => {
+                f.write_str("the session is corrupt: what the other side wrote cannot be")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+impl From<SessionError> for std::io::Error {
+    fn from(error: SessionError) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error {
+            // Not `Interrupted`: that would be tried again.
+            SessionError::Cancelled { .. } => Io::ConnectionAborted,
+            SessionError::BrokenPipe { .. } => Io::BrokenPipe,
+            SessionError::TimedOut { .. } => Io::TimedOut,
+            SessionError::WouldBlock => Io::WouldBlock,
+            SessionError::Busy => Io::ResourceBusy,
+            SessionError::TooLarge { .. } => Io::InvalidInput,
+            SessionError::Corrupt => Io::InvalidData,
+        };
+        std::io::Error::new(kind, error)
+    }
+}

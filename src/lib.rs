@@ -19,7 +19,12 @@ mod wait;
 
 mod queue;
 
-pub use error::{CallError, Error, ErrorKind, PopError, PushError, ReserveError, Result};
+#[cfg(not(loom))]
+pub mod session;
+
+pub use error::{
+    CallError, Error, ErrorKind, PopError, PushError, ReserveError, Result, SessionError,
+};
 pub use layout::Peer;
 pub use plain::Plain;
 #[cfg(not(loom))]

@@ -1,7 +1,7 @@
 //! The bytes of a record ring. Bounds are kept here and nowhere else.
 #![allow(unsafe_code, reason = "addresses words of the segment")]
 
-use super::segment::Segment;
+use super::home::Home;
 use crate::plain;
 use crate::shm::Wrap;
 use crate::sync::AtomicU64;
@@ -29,7 +29,7 @@ fn outside(offset: usize, len: usize) -> ! {
 pub(crate) struct Bytes {
     /// Keeps the words mapped.
     #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
-    segment: Arc<Segment>,
+    home: Arc<dyn Home>,
     at: NonNull<AtomicU64>,
     /// Bytes of the ring.
     capacity: usize,
@@ -38,15 +38,14 @@ pub(crate) struct Bytes {
     wrap: Wrap,
 }
 
-// SAFETY: the words are atomics, bytes are only copied, and the segment is Send and Sync.
+// SAFETY: the words are atomics, bytes are only copied, and their home is Send and Sync.
 unsafe impl Send for Bytes {}
 
 impl Bytes {
-    pub(crate) fn of(segment: &Arc<Segment>) -> Bytes {
-        let capacity = segment.header().capacity as usize;
-        let wrap = segment.header().wrap();
+    pub(crate) fn of(home: Arc<dyn Home>) -> Bytes {
+        let super::home::Extent { at, capacity, wrap } = home.bytes();
         let reach = if wrap == Wrap::Mirror { 2 * capacity } else { capacity };
-        Bytes { segment: Arc::clone(segment), at: segment.data(), capacity, reach, wrap }
+        Bytes { home, at, capacity, reach, wrap }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -63,7 +62,7 @@ impl Bytes {
         if offset >= self.capacity || !offset.is_multiple_of(WORD) {
             outside(offset, WORD);
         }
-        // SAFETY: the word lies within the data, just checked, and `self` keeps the segment.
+        // SAFETY: the word lies within the data, just checked, and `self` keeps their home.
         unsafe { plain::word_at(self.at, offset / WORD) }
     }
 
@@ -98,7 +97,7 @@ impl Bytes {
             let mut bytes = word.load(Ordering::Relaxed).to_ne_bytes();
             bytes[shift] = from[index];
             word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
-            self.segment.watch((offset + index) / WORD).write();
+            self.home.watch((offset + index) / WORD).write();
         });
     }
 
@@ -114,7 +113,7 @@ impl Bytes {
         #[cfg(loom)]
         self.each_byte(offset, to.len(), |index, word, shift| {
             to[index] = word.load(Ordering::Relaxed).to_ne_bytes()[shift];
-            self.segment.watch((offset + index) / WORD).read();
+            self.home.watch((offset + index) / WORD).read();
         });
     }
 

@@ -14,7 +14,7 @@ pub(crate) const VERSION: u32 = 1;
 pub(super) const PRODUCER_AT: usize = 1024;
 
 /// Reads the same only on a machine of the same byte order.
-const BYTE_ORDER: u32 = 0x0102_0304;
+pub(crate) const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// What the data of every ring is aligned to at least, and so the most that values side by side may be.
 pub(crate) const DATA_ALIGN: usize = 4096;
@@ -138,7 +138,7 @@ const fn mix(hash: u64, word: u64) -> u64 {
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Changes whenever a field moves, whether or not somebody thought of the version.
-const LAYOUT: u64 = {
+pub(crate) const LAYOUT: u64 = {
     let offsets = [
         offset_of!(Header, kind),
         offset_of!(Header, total),

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! A ring for many has the words of all where the producer's part is, then a place for each, then slots.
+//! A session's memory is two such objects without a header, see [`Hall`].
 //!
 //! Each side writes to its own part only, and the producer to the data; so the two parts can as well
 //! lie in two objects of which each side maps the other's read-only. A call cell is the exception: its one
@@ -16,7 +17,10 @@
 mod cell;
 mod control;
 mod data;
+#[cfg(not(loom))]
+mod hall;
 mod header;
+mod home;
 mod part;
 mod participants;
 #[cfg(not(loom))]
@@ -28,12 +32,15 @@ mod slots;
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
-pub(crate) use header::{DATA_ALIGN, Kind, Spec, tag_of};
+#[cfg(not(loom))]
+pub(crate) use hall::{Hall, Lane, ring_size};
+pub(crate) use header::{BYTE_ORDER, DATA_ALIGN, Kind, LAYOUT, Spec, tag_of};
+pub(crate) use home::{Home, Parts};
 pub(crate) use part::{Gate, Position, Side, state};
 pub(crate) use participants::{Common, Crowd, Members, Owner, Place, standing};
 #[cfg(not(loom))]
 pub(crate) use peek::{Abandoned, PartImage, ParticipantImage, Peek};
 pub use role::Peer;
 pub(crate) use role::Role;
-pub(crate) use segment::{Create, Hall, Parts, Segment, data_unit};
+pub(crate) use segment::{Create, Forum, Segment, data_unit};
 pub(crate) use slots::{Cells, Slots};

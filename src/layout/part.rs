@@ -1,6 +1,10 @@
 //! What one side of a ring writes and the other only reads: its position, and its gate.
 
+#[cfg(not(loom))]
+use crate::sync::Ordering;
 use crate::sync::{AtomicU32, AtomicU64, Line};
+#[cfg(not(loom))]
+use crate::sys;
 use std::mem::offset_of;
 
 /// Producer or consumer; the caller of a call cell takes the producer's side, the server the consumer's.
@@ -80,6 +84,8 @@ pub(crate) struct Gate {
     pub(crate) generation: AtomicU32,
     /// One more than the number of the processor on which the holder last began to wait, or called; 0 if none.
     pub(crate) processor: AtomicU32,
+    /// 1 if this side, in a session, is to be woken through the socket, too: it sleeps in a call of its own.
+    pub(crate) doorbell: AtomicU32,
 }
 
 impl Part {
@@ -97,6 +103,18 @@ impl Part {
         offset_of!(Gate, processor),
     ];
 
+    /// A part of a new session, held by this process.
+    #[cfg(not(loom))]
+    pub(super) fn held() -> Part {
+        let part = Part::new(0);
+        let gate = &part.gate;
+        gate.pid.store(sys::process_id(), Ordering::Relaxed);
+        gate.generation.store(1, Ordering::Relaxed);
+        gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
+        gate.state.store(state::ATTACHED, Ordering::Relaxed);
+        part
+    }
+
     /// A part that nobody has held, at position `start`.
     pub(super) fn new(start: u64) -> Part {
         Part {
@@ -113,6 +131,7 @@ impl Part {
                 pid: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
                 processor: AtomicU32::new(0),
+                doorbell: AtomicU32::new(0),
             }),
         }
     }

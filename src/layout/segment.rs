@@ -3,6 +3,7 @@
 
 use super::control::Turns;
 use super::header::{Header, Kind, Spec};
+use super::home::{Extent, Home};
 use super::part::{Part, Side};
 use super::participants::{Common, PLACES, Participant};
 #[cfg(not(loom))]
@@ -290,60 +291,38 @@ impl Words {
     }
 }
 
-/// One end's view of the two parts, without a detour on each access.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    /// Keeps the parts mapped.
-    segment: Arc<Segment>,
-    own: NonNull<Part>,
-    peer: NonNull<Part>,
-}
-
-// SAFETY: the parts are atomics, and the segment that holds them is Send and Sync.
-unsafe impl Send for Parts {}
-// SAFETY: as above.
-unsafe impl Sync for Parts {}
-
-impl Parts {
-    pub(crate) fn of(segment: &Arc<Segment>, side: Side) -> Parts {
-        let own = NonNull::from(segment.part(side));
-        let peer = NonNull::from(segment.part(side.other()));
-        Parts { segment: Arc::clone(segment), own, peer }
+impl Home for Segment {
+    fn part(&self, side: Side) -> &Part {
+        Segment::part(self, side)
     }
 
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+    fn bytes(&self) -> Extent {
+        let capacity = self.header.capacity as usize;
+        Extent { at: self.data(), capacity, wrap: self.header.wrap() }
     }
 
-    #[inline(always)]
-    pub(crate) fn own(&self) -> &Part {
-        // SAFETY: it came from a reference into the segment that `self` keeps.
-        unsafe { self.own.as_ref() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn peer(&self) -> &Part {
-        // SAFETY: it came from a reference into the segment that `self` keeps.
-        unsafe { self.peer.as_ref() }
+    #[cfg(loom)]
+    fn watch(&self, word: usize) -> &crate::sync::Watch {
+        Segment::watch(self, word)
     }
 }
 
 /// What the participants of a ring for many share, without a detour on each access.
 #[derive(Clone, Debug)]
-pub(crate) struct Hall {
+pub(crate) struct Forum {
     /// Keeps the words mapped.
     segment: Arc<Segment>,
     common: NonNull<Common>,
 }
 
 // SAFETY: the words are atomics, and the segment that holds them is Send and Sync.
-unsafe impl Send for Hall {}
+unsafe impl Send for Forum {}
 // SAFETY: as above.
-unsafe impl Sync for Hall {}
+unsafe impl Sync for Forum {}
 
-impl Hall {
-    pub(crate) fn of(segment: &Arc<Segment>) -> Hall {
-        Hall { segment: Arc::clone(segment), common: NonNull::from(segment.common()) }
+impl Forum {
+    pub(crate) fn of(segment: &Arc<Segment>) -> Forum {
+        Forum { segment: Arc::clone(segment), common: NonNull::from(segment.common()) }
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {

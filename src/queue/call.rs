@@ -26,7 +26,7 @@ mod server;
 pub use caller::{Caller, Outstanding};
 pub use server::{Request, Server};
 
-use super::end::{Blocked, End, block};
+use super::end::{Blocked, End, Limit, block};
 use super::front::{options, queue};
 use crate::error::{Error, Result};
 use crate::layout::{Create, Exchange, Kind, Segment, Side, Spec, bytes_of};
@@ -35,7 +35,6 @@ use crate::ring::call::Turn;
 use crate::shm::{Name, Wrap};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How a cell is created, and what is expected of one that is opened.
 ///
@@ -198,15 +197,6 @@ struct Half<Req, Rep> {
     end: End,
     turn: Turn,
     place: Exchange<Req, Rep>,
-}
-
-/// How long to wait for the other side's turn to end.
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    /// Not at all.
-    Now,
-    Within(Duration),
-    Never,
 }
 
 /// Why it did not.

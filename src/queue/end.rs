@@ -1,29 +1,43 @@
 //! What both ends of every queue have: a role, a gate, a way to wait.
 
+use super::life::{Life, Link};
 use crate::error::{Error, ErrorKind, PushError, Result};
-use crate::layout::{Parts, Peer, Position, Role, Segment, Side, state};
+use crate::layout::{Home, Parts, Peer, Position, Segment, Side, state};
 use crate::sync::Ordering;
-#[cfg(not(loom))]
-use crate::wait::Watch;
-use crate::wait::{Announced, Bell, Wait, Waiter, shares_processor, shout};
+use crate::wait::{Announced, Bell, Nudged, Wait, Waiter, shares_processor, shout};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One end of a queue, held by this process until dropped.
 #[derive(Debug)]
-pub(super) struct End {
+pub(crate) struct End {
     parts: Parts,
-    role: Role,
+    life: Life,
     bell: Bell,
     wait: Wait,
-    /// Wakes us if the peer dies.
-    #[cfg(not(loom))]
-    watch: Option<Watch>,
+    /// Whether a poll of the session's descriptor has been announced.
+    armed: bool,
+}
+
+/// A sleep that has been announced, and what wakes from it beside the peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bed {
+    announced: Announced,
+    nudged: Option<Nudged>,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// Not at all.
+    Now,
+    Within(Duration),
+    Never,
 }
 
 /// Why waiting ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
+pub(crate) enum Blocked {
     TimedOut,
     PeerDied,
 }
@@ -48,7 +62,7 @@ pub(super) trait Waits {
 }
 
 impl Waits for End {
-    type Asleep = Announced;
+    type Asleep = Bed;
 
     fn wait(&self) -> Wait {
         self.wait
@@ -66,40 +80,53 @@ impl Waits for End {
         shares_processor(&self.parts.own().gate, &self.parts.peer().gate)
     }
 
-    fn announce(&mut self) -> Announced {
-        self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate)
+    fn announce(&mut self) -> Bed {
+        self.disarm();
+        let nudged = self.life.look();
+        let announced = self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate);
+        Bed { announced, nudged }
     }
 
-    fn sleep(&mut self, asleep: Announced, most: Duration) {
-        self.bell.sleep(asleep, &self.parts.peer().gate, most);
+    fn sleep(&mut self, bed: Bed, most: Duration) {
+        let nudge = self.life.link().zip(bed.nudged);
+        if let Some((link, nudged)) = nudge
+            && !link.is_linked()
+        {
+            link.nudge().sleep(nudged, most);
+            return;
+        }
+        let nudge = nudge.map(|(link, nudged)| (link.nudge(), nudged));
+        self.bell.sleep(bed.announced, &self.parts.peer().gate, nudge, most);
     }
 
     fn withdraw(&mut self) {
-        self.bell.withdraw(&self.parts.own().gate);
+        self.withdraw_gate();
     }
 }
 
 impl End {
     /// Takes the end. The peer, if it waits for somebody to come, wakes.
     pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<End> {
-        let role = Role::acquire(segment, side)?;
-        let parts = Parts::of(segment, side);
-        shout(&parts.own().gate);
-        Ok(End {
-            parts,
-            role,
-            bell: Bell::new(),
-            wait: Wait::default(),
-            #[cfg(not(loom))]
-            watch: None,
-        })
+        let life = Life::acquire(segment, side)?;
+        let end = End::of(life, Arc::clone(segment) as _, side);
+        shout(&end.parts.own().gate);
+        Ok(end)
+    }
+
+    /// An end of a session.
+    pub(crate) fn linked(link: Arc<dyn Link>, home: Arc<dyn Home>, side: Side) -> End {
+        End::of(Life::Link(link), home, side)
+    }
+
+    fn of(life: Life, home: Arc<dyn Home>, side: Side) -> End {
+        let parts = Parts::of(home, side);
+        End { parts, life, bell: Bell::new(), wait: Wait::default(), armed: false }
     }
 
     /// The error for positions in the segment that cannot be.
     pub(super) fn corrupt(&self) -> Error {
-        let name = self.parts.segment().memory().name().map_or("(private)", |name| name.as_str());
         Error::new(ErrorKind::Corrupt, "the positions in it contradict each other")
-            .on(format_args!("ring {name:?}"))
+            .on(format_args!("ring {:?}", self.life.name()))
     }
 
     #[inline(always)]
@@ -114,15 +141,24 @@ impl End {
 
     #[inline(always)]
     pub(super) fn notify(&mut self) {
-        self.bell.notify(&self.parts.own().gate, &self.parts.peer().gate);
+        if self.bell.notify(&self.parts.own().gate, &self.parts.peer().gate) {
+            self.ring();
+        }
+    }
+
+    #[cold]
+    fn ring(&self) {
+        if let Some(link) = self.life.link()
+            && self.parts.peer().gate.doorbell.load(Ordering::Relaxed) != 0
+        {
+            link.ring();
+        }
     }
 
     /// Whether the peer closed its end.
     #[inline(always)]
     pub(super) fn peer_closed(&self) -> bool {
-        // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::close: what the peer published
-        // before it closed can be seen now.
-        self.parts.peer().gate.state.load(Ordering::Acquire) == state::CLOSED
+        Life::state_of(&self.parts.peer().gate) == state::CLOSED
     }
 
     /// How far our own position is ahead of the consumer's.
@@ -134,27 +170,33 @@ impl End {
     }
 
     pub(super) fn peer(&self) -> Peer {
-        self.role.peer(self.parts.segment())
+        self.life.peer(|| Life::state_of(&self.parts.peer().gate))
     }
 
     /// Sees to it that the peer's death wakes us. False if that cannot be had.
-    #[cfg(not(loom))]
     fn watch_peer(&mut self) -> bool {
-        let generation = self.parts.peer().gate.generation.load(Ordering::Relaxed);
-        if generation == 0 {
-            // Nobody is there to die, and whoever comes wakes us.
-            return true;
-        }
-        if self.watch.as_ref().is_none_or(|watch| watch.generation() != generation) {
-            self.watch = Watch::start(self.parts.segment(), self.role.side().other(), generation);
-        }
-        self.watch.is_some()
+        self.life.watch(self.parts.peer().gate.generation.load(Ordering::Relaxed))
     }
 
-    /// Nobody dies in a model.
-    #[cfg(loom)]
-    fn watch_peer(&mut self) -> bool {
-        true
+    fn withdraw_gate(&self) {
+        self.bell.withdraw(&self.parts.own().gate);
+    }
+
+    /// Has the peer ring when it does something next. What is waited for is to be looked at once more, after this.
+    pub(crate) fn arm(&mut self) {
+        self.disarm();
+        // It is read after the sleep word, which the announcement orders.
+        self.parts.own().gate.doorbell.store(1, Ordering::Relaxed);
+        self.bell.announce(&self.parts.own().gate, &self.parts.peer().gate);
+        self.armed = true;
+    }
+
+    /// A new sleep has to have a new number, or the peer might have called into it already.
+    pub(crate) fn disarm(&mut self) {
+        if std::mem::take(&mut self.armed) {
+            self.parts.own().gate.doorbell.store(0, Ordering::Relaxed);
+            self.withdraw_gate();
+        }
     }
 
     /// How often this end looks before it does anything else.
@@ -163,19 +205,14 @@ impl End {
         self.wait.polls()
     }
 
-    pub(super) fn set_wait(&mut self, wait: Wait) {
+    pub(crate) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        #[cfg(not(loom))]
-        {
-            // Before our hold on the segment goes, see `Watcher::wake`.
-            self.watch = None;
-        }
-        if self.role.close(self.parts.segment()) {
+        if self.life.close() {
             shout(&self.parts.own().gate);
         }
     }
@@ -225,12 +262,12 @@ fn block_while<S, E: Waits, R>(
             continue;
         }
         let watched = end(owner).watch();
-        let announced = end(owner).announce();
+        let bed = end(owner).announce();
         let result = attempt(owner);
         // Only now: a death before this look is seen by it, and one after it wakes.
         let died = result.is_none() && !may_wait(end(owner).peer());
         if result.is_none() && !died {
-            end(owner).sleep(announced, waiter.next_bound(watched));
+            end(owner).sleep(bed, waiter.next_bound(watched));
         }
         end(owner).withdraw();
         if let Some(result) = result.or_else(|| attempt(owner)) {

@@ -6,9 +6,12 @@
 pub mod call;
 mod end;
 mod front;
+#[cfg(not(loom))]
+pub mod inspect;
+mod life;
 pub mod mpmc;
 pub mod record;
 pub mod spsc;
 
-#[cfg(not(loom))]
-pub mod inspect;
+pub(crate) use end::{End, Limit};
+pub(crate) use life::Link;

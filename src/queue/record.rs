@@ -36,8 +36,8 @@ pub use view::{Records, View};
 use super::end::End;
 use super::front::{options, queue};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Bytes, Create, Kind, Segment, Side, Spec};
-use crate::ring::record::{Reader, Shape, Writer};
+use crate::layout::{Bytes, Create, Home, Kind, Segment, Side, Spec};
+use crate::ring::record::Shape;
 #[cfg(not(loom))]
 use crate::shm::Granted;
 use crate::shm::Wrap;
@@ -303,11 +303,15 @@ impl Queue {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn max_len(&self) -> usize {
-        self.shape(&Bytes::of(&self.segment)).max_len()
+        Shape::of(&Bytes::of(self.home()), self.align()).max_len()
     }
 
-    fn shape(&self, bytes: &Bytes) -> Shape {
-        Shape::of(bytes, self.segment.header().stride as usize)
+    fn home(&self) -> Arc<dyn Home> {
+        Arc::clone(&self.segment) as _
+    }
+
+    fn align(&self) -> usize {
+        self.segment.header().stride as usize
     }
 
     /// Takes the producing end. If its last holder died, this one goes on where it stopped.
@@ -323,11 +327,7 @@ impl Queue {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn producer(&self) -> Result<Producer> {
-        let end = End::acquire(&self.segment, Side::Producer)?;
-        let bytes = Bytes::of(&self.segment);
-        let ring = Writer::resume(self.shape(&bytes), end.own(), end.peer_position(), &bytes);
-        let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Producer { end, ring, bytes })
+        Producer::of(End::acquire(&self.segment, Side::Producer)?, self.home(), self.align())
     }
 
     /// Takes the consuming end. If its last holder died, this one goes on where it stopped: a record that
@@ -342,10 +342,6 @@ impl Queue {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn consumer(&self) -> Result<Consumer> {
-        let end = End::acquire(&self.segment, Side::Consumer)?;
-        let bytes = Bytes::of(&self.segment);
-        let ring = Reader::resume(self.shape(&bytes), end.own(), &bytes);
-        let ring = ring.map_err(|_| end.corrupt())?;
-        Ok(Consumer { end, ring, bytes, ahead: Vec::new() })
+        Consumer::of(End::acquire(&self.segment, Side::Consumer)?, self.home(), self.align())
     }
 }

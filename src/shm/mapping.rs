@@ -272,6 +272,43 @@ impl Drop for Mapping {
     }
 }
 
+impl Mapping {
+    /// A new object of a session: one page of parts, and data that is mapped twice.
+    pub(crate) fn of_own_pair(
+        handle: &sys::Handle,
+        control: usize,
+        data: usize,
+    ) -> Result<Mapping> {
+        let at = sys::map_twice(handle, control, data, sys::page_size())?;
+        let access = Protection::from(Access::ReadWrite);
+        let mut mapping = Mapping::of(at, control + 2 * data, access, None);
+        mapping.dont_fork()?;
+        Ok(mapping)
+    }
+
+    /// Zeroes, to be replaced.
+    pub(crate) fn of_zeroes(len: usize) -> Result<Mapping> {
+        let at = sys::hold_zeroes(len)?;
+        let mut mapping = Mapping::of(at, len, Protection::from(Access::Read), None);
+        mapping.dont_fork()?;
+        Ok(mapping)
+    }
+
+    /// Maps an object in place of the zeroes, for reading. Whoever reads meanwhile sees the one or the other.
+    pub(crate) fn replace_by_pair(
+        &self,
+        handle: &sys::Handle,
+        control: usize,
+        data: usize,
+    ) -> Result<()> {
+        assert!(self.whole == control + 2 * data, "the zeroes were made for it");
+        // SAFETY: the range is this mapping, of which nobody expects the bytes to stay.
+        unsafe { sys::map_twice_at(self.base, handle, control, data, Access::Read) }?;
+        // SAFETY: the range is this mapping.
+        unsafe { sys::dont_fork(self.base, self.whole) }
+    }
+}
+
 impl SharedMemory {
     pub(crate) fn check_ring_access(&self) -> Result<()> {
         if self.options().read && self.options().write {

@@ -1,19 +1,22 @@
 //! Linux: `/dev/shm` files and memfds, OFD locks, futexes, membarrier.
 #![allow(unsafe_code, reason = "system calls")]
 
+mod event;
 mod mapping;
 mod object;
 mod room;
+mod socket;
 
+pub(crate) use event::*;
 pub(crate) use mapping::*;
 pub(crate) use object::*;
+pub(crate) use socket::*;
 
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::FcntlArg;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 #[cfg(not(loom))]
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::sys::signal::SigSet;
@@ -165,34 +168,6 @@ pub(crate) fn open_process(pid: u32) -> Result<Handle> {
     }
 }
 
-/// The ends of processes, as they come.
-#[derive(Debug)]
-pub(crate) struct Deaths(Epoll);
-
-impl Deaths {
-    pub(crate) fn new() -> Result<Deaths> {
-        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Deaths).map_err(failed("epoll_create"))
-    }
-
-    /// Has the end of a process reported once, as `token`, until its handle is dropped.
-    pub(crate) fn add(&self, process: &Handle, token: u64) -> Result<()> {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, token);
-        self.0.add(process, event).map_err(failed("epoll_ctl"))
-    }
-
-    /// Waits for the next end.
-    pub(crate) fn next(&self) -> Result<u64> {
-        let mut events = [EpollEvent::empty()];
-        loop {
-            match self.0.wait(&mut events, EpollTimeout::NONE) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(events[0].data()),
-                Err(errno) => return Err(Error::os("epoll_wait", errno as i32)),
-            }
-        }
-    }
-}
-
 /// Keeps every signal that can be kept from this thread: the program's threads handle them.
 pub(crate) fn block_signals() {
     // It fails for no set of signals.
@@ -212,6 +187,40 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     // SAFETY: the word and the timespec outlive the call; the kernel only reads them.
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &timeout);
+    }
+}
+
+/// Sleeps as [`wait`] does, while neither of two words has changed. The second is this process's own. A kernel
+/// before Linux 5.16 looks at the first one only: then it is a nap.
+#[cfg(not(loom))]
+pub(crate) fn wait_either(
+    (word, expected): (&AtomicU32, u32),
+    (own, own_expected): (&AtomicU32, u32),
+    timeout: Duration,
+) {
+    const SIZE_U32: u32 = 2;
+    const NAP: Duration = Duration::from_millis(5);
+    let of = |word: &AtomicU32, expected: u32| {
+        // SAFETY: all fields are numbers.
+        let mut of: libc::futex_waitv = unsafe { std::mem::zeroed() };
+        of.val = u64::from(expected);
+        of.uaddr = word.as_ptr().expose_provenance() as u64;
+        of.flags = SIZE_U32;
+        of
+    };
+    let both = [of(word, expected), of(own, own_expected)];
+    let clock = libc::CLOCK_MONOTONIC;
+    let Ok(now) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC) else { return };
+    let until =
+        Duration::new(now.tv_sec().cast_unsigned(), now.tv_nsec() as u32).saturating_add(timeout);
+    let until = libc::timespec {
+        tv_sec: libc::time_t::try_from(until.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: i64::from(until.subsec_nanos()) as _,
+    };
+    // SAFETY: the words, the list and the timespec outlive the call; the kernel only reads them.
+    let slept = unsafe { libc::syscall(libc::SYS_futex_waitv, both.as_ptr(), 2, 0, &until, clock) };
+    if slept < 0 && Errno::last() == Errno::ENOSYS {
+        wait(word, expected, timeout.min(NAP));
     }
 }
 

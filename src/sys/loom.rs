@@ -20,6 +20,19 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, _timeout: Duration) {
     }
 }
 
+pub(crate) fn wait_either(
+    (word, expected): (&AtomicU32, u32),
+    (own, own_expected): (&AtomicU32, u32),
+    _timeout: Duration,
+) {
+    let (lock, sleepers) = &*QUEUE;
+    let held = lock.lock().expect("no model panics with the lock held");
+    let unchanged = word.load(Ordering::Relaxed) == expected;
+    if unchanged && own.load(Ordering::Relaxed) == own_expected {
+        drop(sleepers.wait(held).expect("no model panics with the lock held"));
+    }
+}
+
 pub(crate) fn wake(_word: &AtomicU32) {
     let (lock, sleepers) = &*QUEUE;
     let _held = lock.lock().expect("no model panics with the lock held");

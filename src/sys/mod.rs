@@ -9,7 +9,7 @@
 //! | `create_anonymous(label)` | an empty object that never has one; its size can be sealed |
 //! | `resize(handle, len, reserve)` | sets the size and, if asked, takes the memory now, or says that it is not there |
 //! | `reserve(handle, len)` | takes the memory for the first bytes of the object now |
-//! | `seal_size(handle)` / `seal_writes(handle)` / `seals_of(handle)` | nobody can change the size, or map it anew to write, any more |
+//! | `seal_size(handle)` / `seal_writes(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, or map it anew to write, any more |
 //! | `publish(handle, name)` | the object appears under the name, unless one is there |
 //! | `open(name, access)` | opens a regular object; never follows a link, never waits |
 //! | `adopt(handle)` | what a handle from elsewhere may do, if it is shared memory at all |
@@ -30,9 +30,20 @@
 //! | `process_token` | tells this process from its forked children |
 //! | `process_id` | a label for people; never evidence |
 //! | `processor` | which processor this thread runs on, as a hint |
-//! | `open_process(pid)`, `Deaths` | to be told when a process ends: a hint to look at its lock |
+//! | `open_process(pid)` | a handle that can be waited for: its process ended |
+//! | `Poller` | waits for several handles: something to read, an end |
+//! | `flag()` / `raise(flag)` | a handle that can be waited for and stays set |
+//! | `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
+//! | `unlink_socket` / `set_socket_mode` / `set_socket_group` | removes the path if it is still this socket's; changes its rights |
+//! | `connect(path, timeout)` / `accept(socket)` / `socket_pair` | a connection; one that waits, if one does; both sides of one |
+//! | `send(socket, bytes, handle)` / `receive(socket, buffer)` | one message and perhaps a handle; never waits |
+//! | `hung_up(socket)` / `shut_down(socket)` | whether the other side is gone; says that this side is |
+//! | `credentials(socket)` / `peer_process(socket)` | who connected, or listened |
+//! | `is_private_directory` / `make_private_directory` | where only this user can put names |
 //! | `block_signals` | leaves a helping thread alone |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |
+//! | `wait_either(shared, own, timeout)` | the same with a second word |
+//! | `hold_zeroes` / `map_twice_at` | addresses that read as zeroes, and an object put in their place |
 //! | `register_fence` / `heavy_fence` | the two halves of the asymmetric fence; false where the kernel has none |
 //!
 //! Errors carry the call's name; callers add the object's.
@@ -50,7 +61,8 @@ pub(crate) use linux::*;
 mod loom;
 #[cfg(loom)]
 pub(crate) use self::loom::{
-    Lock, heavy_fence, is_locked_beside, processor, register_fence, try_lock, wait, wake,
+    Lock, heavy_fence, is_locked_beside, processor, register_fence, try_lock, wait, wait_either,
+    wake,
 };
 
 /// Which object a handle or a name means, whatever it is called.
@@ -78,6 +90,26 @@ pub(crate) struct Stat {
 pub(crate) struct Seals {
     pub(crate) size: bool,
     pub(crate) writes: bool,
+}
+
+/// Who is at the other end of a socket: who connected, or listened, whoever has it now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials {
+    /// 0 if this process's namespace has no number for it.
+    pub(crate) pid: u32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
+/// What came over a socket.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Nothing so far.
+    Nothing,
+    /// So many bytes, some handles, and whether there was more than had room.
+    Message { bytes: usize, handles: Vec<Handle>, cut: bool },
+    /// The other side is gone.
+    End,
 }
 
 /// What a handle may do.

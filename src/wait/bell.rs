@@ -1,7 +1,7 @@
 //! The two halves of the handshake.
 
 use crate::layout::Gate;
-use crate::sync::{Ordering, fence, light_fence};
+use crate::sync::{AtomicU32, Ordering, fence, light_fence};
 use crate::sys;
 use std::time::Duration;
 
@@ -27,30 +27,31 @@ impl Bell {
         Bell { unfenced: sys::register_fence(), called: 0 }
     }
 
-    /// Wakes the peer if it sleeps. To be called after each publication and each release.
+    /// Wakes the peer if it sleeps, and says whether it had to be woken. To be called after each publication and
+    /// each release.
     #[inline(always)]
-    pub(crate) fn notify(&mut self, own: &Gate, peer: &Gate) {
+    pub(crate) fn notify(&mut self, own: &Gate, peer: &Gate) -> bool {
         if self.unfenced {
             // ORDERING(sleep-fence): light half. Pairs with ORDERING(sleep-fence) in Bell::announce.
             light_fence();
         } else {
             full_fence();
         }
-        if peer.sleep.load(Ordering::Relaxed) & 1 == 1 {
-            self.call(own, peer);
-        }
+        peer.sleep.load(Ordering::Relaxed) & 1 == 1 && self.call(own, peer)
     }
 
     #[cold]
-    fn call(&mut self, own: &Gate, peer: &Gate) {
+    fn call(&mut self, own: &Gate, peer: &Gate) -> bool {
         // ORDERING(sleep): Acquire. Pairs with ORDERING(sleep) in Bell::announce: the sleeper has read our
         // epoch before we bump it.
         let sleep = peer.sleep.load(Ordering::Acquire);
-        if sleep & 1 == 1 && sleep != self.called {
+        let called = sleep & 1 == 1 && sleep != self.called;
+        if called {
             self.called = sleep;
             stand(own);
             shout(own);
         }
+        called
     }
 
     /// Says that this side is about to sleep. After this, and before [`sleep`](Self::sleep), the caller
@@ -70,11 +71,22 @@ impl Bell {
         Announced { epoch, certain }
     }
 
-    /// Sleeps until the peer calls, `most` has passed, or for no reason.
-    pub(crate) fn sleep(&self, announced: Announced, peer: &Gate, most: Duration) {
+    /// Sleeps until the peer calls, this process gives a nudge, `most` has passed, or for no reason.
+    pub(crate) fn sleep(
+        &self,
+        announced: Announced,
+        peer: &Gate,
+        nudge: Option<(&Nudge, Nudged)>,
+        most: Duration,
+    ) {
         const NAP: Duration = Duration::from_millis(1);
         let most = if announced.certain { most } else { most.min(NAP) };
-        sys::wait(&peer.epoch, announced.epoch, most);
+        match nudge {
+            None => sys::wait(&peer.epoch, announced.epoch, most),
+            Some((nudge, Nudged(seen))) => {
+                sys::wait_either((&peer.epoch, announced.epoch), (&nudge.0, seen), most);
+            }
+        }
     }
 
     /// Says that this side is awake.
@@ -82,6 +94,33 @@ impl Bell {
         let sleep = own.sleep.load(Ordering::Relaxed);
         // Relaxed: a peer that still sees the old word calls into a sleep that is over, to no harm.
         own.sleep.store(sleep.wrapping_add(sleep & 1), Ordering::Relaxed);
+    }
+}
+
+/// A word of this process's own that wakes its sleepers: for what the peer does not do.
+#[derive(Debug, Default)]
+pub(crate) struct Nudge(AtomicU32);
+
+/// What a [`Nudge`] was when a sleeper looked, before it looked at anything else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nudged(u32);
+
+impl Nudge {
+    pub(crate) fn look(&self) -> Nudged {
+        // ORDERING(nudge): Acquire. Pairs with ORDERING(nudge) in Nudge::give.
+        Nudged(self.0.load(Ordering::Acquire))
+    }
+
+    /// Wakes who sleeps. To be called after what it is for.
+    pub(crate) fn give(&self) {
+        // ORDERING(nudge): Release. Pairs with ORDERING(nudge) in Nudge::look: who sees it sees what it is for.
+        self.0.fetch_add(1, Ordering::Release);
+        sys::wake(&self.0);
+    }
+
+    /// Sleeps until a nudge is given, `most` has passed, or for no reason.
+    pub(crate) fn sleep(&self, seen: Nudged, most: Duration) {
+        sys::wait(&self.0, seen.0, most);
     }
 }
 

@@ -1,16 +1,18 @@
-//! Being woken when the peer dies: one thread a process, started when an end first goes to sleep.
+//! Being woken when the peer dies or hangs up: one thread a process, started when an end first goes to sleep.
 
 use super::{call_all, shout};
 use crate::layout::{Segment, Side};
 use crate::sync::Ordering;
-use crate::sys;
+use crate::sys::{self, Interest};
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// The process's thread and what it watches.
 #[derive(Debug)]
 struct Watcher {
-    deaths: sys::Deaths,
+    ends: sys::Poller,
     watched: Mutex<Watched>,
     /// A forked child has this, but not the thread.
     owner: u64,
@@ -19,27 +21,39 @@ struct Watcher {
 #[derive(Debug, Default)]
 struct Watched {
     next: u64,
-    by_token: HashMap<u64, (Weak<Segment>, Whom)>,
+    by_token: HashMap<u64, Whom>,
 }
 
-/// Whom a death wakes.
-#[derive(Clone, Copy, Debug)]
+/// Whom to tell of what.
+#[derive(Debug)]
 enum Whom {
-    /// Who sleeps on this end's gate.
-    PeerOf(Side),
-    /// All who sleep on a ring for many.
-    Everybody,
+    /// Who sleeps on the gate of this side, whose holder's process is watched.
+    Side(Weak<Segment>, Side),
+    /// All who sleep on a ring for many, of which a participant's process is watched.
+    Everybody(Weak<Segment>),
+    Line(Weak<dyn Line>),
+}
+
+/// A connection that is watched.
+pub(crate) trait Line: Debug + Send + Sync {
+    fn socket(&self) -> BorrowedFd<'_>;
+
+    /// What is to be told next: something that came, or the end only.
+    fn interest(&self) -> Interest;
+
+    /// It has come. Says whether to watch on.
+    fn heard(&self) -> bool;
 }
 
 static WATCHER: OnceLock<Option<Watcher>> = OnceLock::new();
 
-/// A watch over the holder of one end, until dropped.
+/// A watch over the holder of one end, or over a connection, until dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     watcher: &'static Watcher,
     token: u64,
     generation: u32,
-    _process: sys::Handle,
+    _process: Option<sys::Handle>,
 }
 
 impl Watch {
@@ -50,31 +64,39 @@ impl Watch {
     /// lost: the caller looks at the holder's lock after this.
     pub(crate) fn start(segment: &Arc<Segment>, side: Side, generation: u32) -> Option<Watch> {
         let pid = segment.part(side).gate.pid.load(Ordering::Relaxed);
-        Watch::on(segment, Whom::PeerOf(side), pid, generation)
+        Watch::on(Whom::Side(Arc::downgrade(segment), side), pid, generation)
     }
 
     /// Has the death of a participant in a ring for many wake all who sleep there.
     pub(crate) fn participant(segment: &Arc<Segment>, pid: u32, generation: u32) -> Option<Watch> {
-        Watch::on(segment, Whom::Everybody, pid, generation)
+        Watch::on(Whom::Everybody(Arc::downgrade(segment)), pid, generation)
     }
 
-    fn on(segment: &Arc<Segment>, whom: Whom, pid: u32, generation: u32) -> Option<Watch> {
+    fn on(whom: Whom, pid: u32, generation: u32) -> Option<Watch> {
+        let mut watch = Watch::list(whom, generation)?;
+        let process = watch._process.insert(sys::open_process(pid).ok()?);
+        watch.watcher.ends.add(process.as_fd(), Interest::Readable, true, watch.token).ok()?;
+        Some(watch)
+    }
+
+    /// Has a connection told of what it is interested in.
+    pub(crate) fn line(line: &Arc<dyn Line>) -> Option<Watch> {
+        let watch = Watch::list(Whom::Line(Arc::downgrade(line)), 0)?;
+        watch.watcher.ends.add(line.socket(), line.interest(), true, watch.token).ok()?;
+        Some(watch)
+    }
+
+    /// Made first, so that it is taken off the list if the next step fails.
+    fn list(whom: Whom, generation: u32) -> Option<Watch> {
         let watcher = WATCHER.get_or_init(Watcher::start).as_ref()?;
         if watcher.owner != sys::process_token() {
             return None;
         }
-        let process = sys::open_process(pid).ok()?;
-        let token = {
-            let mut watched = watcher.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.next += 1;
-            let token = watched.next;
-            watched.by_token.insert(token, (Arc::downgrade(segment), whom));
-            token
-        };
-        // Made first, so that it is taken off the list if the next step fails.
-        let watch = Watch { watcher, token, generation, _process: process };
-        watcher.deaths.add(&watch._process, token).ok()?;
-        Some(watch)
+        let mut watched = watcher.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.next += 1;
+        let token = watched.next;
+        watched.by_token.insert(token, whom);
+        Some(Watch { watcher, token, generation, _process: None })
     }
 
     /// Which of the end's holders is watched.
@@ -96,30 +118,43 @@ impl Drop for Watch {
 
 impl Watcher {
     fn start() -> Option<Watcher> {
-        let deaths = sys::Deaths::new().ok()?;
+        let ends = sys::Poller::new().ok()?;
         let watch = || {
             sys::block_signals();
             // It is there before the first token is.
             let Some(watcher) = WATCHER.wait() else { return };
-            while let Ok(token) = watcher.deaths.next() {
-                watcher.wake(token);
+            while let Ok(token) = watcher.ends.next(None) {
+                token.into_iter().for_each(|token| watcher.wake(token));
             }
         };
         std::thread::Builder::new().name("ringlane-deaths".into()).spawn(watch).ok()?;
-        Some(Watcher { deaths, watched: Mutex::default(), owner: sys::process_token() })
+        Some(Watcher { ends, watched: Mutex::default(), owner: sys::process_token() })
     }
 
     fn wake(&self, token: u64) {
         // With the list held throughout: whoever drops a watch waits, and then has the last hold on the
         // segment itself. Or this thread might end up with it, and remove the name at a time of its own.
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((segment, whom)) = watched.by_token.get(&token)
-            && let Some(segment) = segment.upgrade()
-        {
-            match whom {
-                Whom::PeerOf(side) => shout(&segment.part(*side).gate),
-                Whom::Everybody => call_all(segment.common()),
+        match watched.by_token.get(&token) {
+            Some(Whom::Side(segment, side)) => {
+                if let Some(segment) = segment.upgrade() {
+                    shout(&segment.part(*side).gate);
+                }
             }
+            Some(Whom::Everybody(segment)) => {
+                if let Some(segment) = segment.upgrade() {
+                    call_all(segment.common());
+                }
+            }
+            Some(Whom::Line(line)) => {
+                if let Some(line) = line.upgrade()
+                    && line.heard()
+                {
+                    // If it fails, sleepers look for themselves, once in a while.
+                    let _ = self.ends.again(line.socket(), line.interest(), token);
+                }
+            }
+            None => {}
         }
     }
 }

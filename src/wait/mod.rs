@@ -38,9 +38,9 @@ mod crowd;
 mod death;
 mod waiter;
 
-pub(crate) use bell::{Announced, Bell, shares_processor, shout};
+pub(crate) use bell::{Announced, Bell, Nudge, Nudged, shares_processor, shout};
 pub(crate) use crowd::{Asleep, CrowdBell, call_all};
 #[cfg(not(loom))]
-pub(crate) use death::Watch;
+pub(crate) use death::{Line, Watch};
 pub use waiter::Wait;
 pub(crate) use waiter::Waiter;

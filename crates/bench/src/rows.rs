@@ -3,13 +3,14 @@
 pub mod bare;
 pub mod call;
 pub mod record;
+pub mod session;
 pub mod spsc;
 
 use crate::row::Row;
 
 /// All of them.
 pub fn all() -> Vec<Row> {
-    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS].concat()
+    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS, session::ROWS].concat()
 }
 
 #[cfg(test)]

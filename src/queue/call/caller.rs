@@ -1,8 +1,9 @@
 //! The end that asks.
 
-use super::{Half, Limit, Missed};
+use super::{Half, Missed};
 use crate::error::CallError;
 use crate::plain::Plain;
+use crate::queue::end::Limit;
 use crate::queue::front;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
 //! The end that answers.
 
-use super::{Half, Limit, Missed};
+use super::{Half, Missed};
 use crate::error::PopError;
 use crate::plain::Plain;
+use crate::queue::end::Limit;
 use crate::queue::front;
 use crate::sync::{Ordering, light_fence};
 use std::time::Duration;

@@ -114,7 +114,7 @@ impl<T: Plain> Consumer<T> {
                 Some(value) => *value,
                 None => self.read()?,
             };
-            if self.ring.advance(self.seat.hall().common(), 1) {
+            if self.ring.advance(self.seat.forum().common(), 1) {
                 self.seat.notify();
                 return Ok(value);
             }
@@ -135,7 +135,7 @@ impl<T: Plain> Consumer<T> {
     #[inline(always)]
     fn read(&mut self) -> std::result::Result<T, Nothing> {
         let cells = self.seat.slots.cells();
-        let position = match self.ring.look(self.seat.hall().common(), &self.seat.slots) {
+        let position = match self.ring.look(self.seat.forum().common(), &self.seat.slots) {
             Look::Value { position, .. } => position,
             Look::Empty => return Err(self.nothing(Nothing::Empty)),
             Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
@@ -164,7 +164,7 @@ impl<T: Plain> Consumer<T> {
     #[inline(always)]
     fn get_some(&mut self, out: &mut [T]) -> std::result::Result<usize, Nothing> {
         for _ in 0..TURNS {
-            let common = self.seat.hall().common();
+            let common = self.seat.forum().common();
             let slots = &self.seat.slots;
             let position = match self.ring.look(common, slots) {
                 Look::Value { position, .. } => position,
@@ -191,7 +191,7 @@ impl<T: Plain> Consumer<T> {
     /// Takes the first value that nobody has, to be acknowledged.
     fn hold(&mut self) -> std::result::Result<(T, u64, bool), Nothing> {
         for _ in 0..TURNS {
-            let common = self.seat.hall().common();
+            let common = self.seat.forum().common();
             match self.ring.take(common, &self.seat.slots) {
                 Look::Value { position, again } => {
                     return Ok((self.seat.slots.cells().load(position), position, again));
@@ -210,7 +210,7 @@ impl<T: Plain> Consumer<T> {
     #[cold]
     fn look_behind(&mut self) -> bool {
         let mut held = Vec::new();
-        let common = self.seat.hall().common();
+        let common = self.seat.forum().common();
         if self.ring.look_behind(common, &self.seat.slots, |one| held.push(one)) {
             return true;
         }
@@ -234,7 +234,7 @@ impl<T: Plain> Consumer<T> {
     }
 
     fn release(&self, position: u64) {
-        self.ring.acknowledge(self.seat.hall().common(), &self.seat.slots, position);
+        self.ring.acknowledge(self.seat.forum().common(), &self.seat.slots, position);
         self.seat.notify();
     }
 
@@ -519,7 +519,7 @@ impl<T: Plain> Consumer<T> {
     /// ```
     pub fn available(&self) -> usize {
         let slots = &self.seat.slots;
-        let head = self.seat.hall().common().head.load(Ordering::Relaxed);
+        let head = self.seat.forum().common().head.load(Ordering::Relaxed);
         let word = |position| slots.cells().sequence(position).load(Ordering::Relaxed);
         depth(head, slots.capacity(), word).1 as usize
     }
@@ -626,7 +626,7 @@ impl<T: Plain> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         if let Some(position) = self.position.take() {
             let Consumer { seat, ring, .. } = &*self.consumer;
-            ring.give_back(seat.hall().common(), &seat.slots, position);
+            ring.give_back(seat.forum().common(), &seat.slots, position);
             seat.notify_items();
         }
     }

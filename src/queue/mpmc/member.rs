@@ -1,7 +1,7 @@
 //! What every end of a queue for many has: a place among the participants, gates, a way to wait.
 
 use crate::error::Result;
-use crate::layout::{Crowd, Hall, Kind, Peer, Place, Segment, Side, Slots, Turns};
+use crate::layout::{Crowd, Forum, Kind, Peer, Place, Segment, Side, Slots, Turns};
 use crate::queue::end::Waits;
 use crate::ring::mpmc::{Held, Resolved, left_by, resolve};
 use crate::sync::Ordering;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A participant: one place, shared by an end and its clones.
 #[derive(Debug)]
 pub(super) struct Member {
-    hall: Hall,
+    forum: Forum,
     place: Place,
     /// Wakes us if another participant dies.
     #[cfg(not(loom))]
@@ -46,7 +46,7 @@ impl Member {
         })?;
         call_all(common);
         Ok(Member {
-            hall: Hall::of(segment),
+            forum: Forum::of(segment),
             place,
             #[cfg(not(loom))]
             watches: Mutex::default(),
@@ -57,8 +57,8 @@ impl Member {
     #[cfg(not(loom))]
     fn watch_all(&self) -> bool {
         use crate::layout::standing;
-        let segment = self.hall.segment();
-        let changes = self.hall.common().members.changes.load(Ordering::Relaxed);
+        let segment = self.forum.segment();
+        let changes = self.forum.common().members.changes.load(Ordering::Relaxed);
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         if watches.changes == Some(changes) && watches.complete {
             return true;
@@ -99,8 +99,8 @@ impl Drop for Member {
             // Before our hold on the segment goes, see `Watcher::wake`.
             *self.watches.get_mut().unwrap_or_else(PoisonError::into_inner) = Watches::default();
         }
-        if self.place.close(self.hall.segment()) {
-            call_all(self.hall.common());
+        if self.place.close(self.forum.segment()) {
+            call_all(self.forum.common());
         }
     }
 }
@@ -153,13 +153,13 @@ impl<T> Seat<T> {
     }
 
     pub(super) fn another(&self) -> Seat<T> {
-        let segment = self.member.hall.segment();
+        let segment = self.member.forum.segment();
         Seat { member: Arc::clone(&self.member), slots: Slots::of(segment), ..*self }
     }
 
     #[inline(always)]
-    pub(super) fn hall(&self) -> &Hall {
-        &self.member.hall
+    pub(super) fn forum(&self) -> &Forum {
+        &self.member.forum
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -169,7 +169,7 @@ impl<T> Seat<T> {
     /// Whether all on the other side have closed, as far as they say so themselves.
     #[inline(always)]
     pub(super) fn others_closed(&mut self) -> bool {
-        if self.hall().common().members.changes.load(Ordering::Relaxed) != self.changes {
+        if self.forum().common().members.changes.load(Ordering::Relaxed) != self.changes {
             self.refresh();
         }
         self.others == Peer::Closed
@@ -180,22 +180,22 @@ impl<T> Seat<T> {
     fn refresh(&mut self) -> Peer {
         // ORDERING(changes): Acquire. Pairs with ORDERING(changes) in Place::changed: what it was bumped for
         // can be seen.
-        self.changes = self.hall().common().members.changes.load(Ordering::Acquire);
+        self.changes = self.forum().common().members.changes.load(Ordering::Acquire);
         let others = self.place().side().other();
-        self.others = self.place().all_of(self.hall().segment(), others);
+        self.others = self.place().all_of(self.forum().segment(), others);
         self.others
     }
 
     /// What the participants on the other side are together.
     pub(super) fn others(&self) -> Peer {
         let others = self.place().side().other();
-        self.place().all_of(self.hall().segment(), others)
+        self.place().all_of(self.forum().segment(), others)
     }
 
     /// Wakes those who wait for what this side brings.
     #[inline(always)]
     pub(super) fn notify(&self) {
-        let common = self.hall().common();
+        let common = self.forum().common();
         self.bell.notify(match self.place().side() {
             Side::Producer => &common.items,
             Side::Consumer => &common.room,
@@ -204,17 +204,17 @@ impl<T> Seat<T> {
 
     /// Wakes who waits for room, whatever this end is.
     pub(super) fn notify_room(&self) {
-        self.bell.notify(&self.hall().common().room);
+        self.bell.notify(&self.forum().common().room);
     }
 
     /// Wakes those who wait for values, whichever side this is.
     pub(super) fn notify_items(&self) {
-        self.bell.notify(&self.hall().common().items);
+        self.bell.notify(&self.forum().common().items);
     }
 
     /// What this side waits on.
     fn gate(&self) -> &Crowd {
-        let common = self.hall().common();
+        let common = self.forum().common();
         match self.place().side() {
             Side::Producer => &common.room,
             Side::Consumer => &common.items,
@@ -224,7 +224,7 @@ impl<T> Seat<T> {
     /// Resolves a slot if its holder is gone. True if it is worth looking again.
     #[cold]
     pub(super) fn settle(&self, turns: Turns, held: Held) -> bool {
-        let segment = self.hall().segment();
+        let segment = self.forum().segment();
         if !self.place().is_gone(segment, held.owner()) {
             return false;
         }
@@ -236,7 +236,7 @@ impl<T> Seat<T> {
 
     /// The process id of a slot's holder, as it gave it.
     pub(super) fn pid_of(&self, held: Held) -> u32 {
-        let all = self.hall().segment().participants();
+        let all = self.forum().segment().participants();
         all.get(usize::from(held.owner().place)).map_or(0, |participant| participant.pid())
     }
 
@@ -263,7 +263,7 @@ impl<T> Waits for Seat<T> {
     }
 
     fn announce(&mut self) -> Asleep {
-        self.bell.announce(self.gate(), &self.hall().common().members)
+        self.bell.announce(self.gate(), &self.forum().common().members)
     }
 
     fn sleep(&mut self, asleep: Asleep, most: Duration) {

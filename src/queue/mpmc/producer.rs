@@ -97,7 +97,7 @@ impl<T: Plain> Producer<T> {
         if self.seat.others_closed() {
             return Err(PushError::Closed(()));
         }
-        let (common, slots) = (self.seat.hall().common(), &self.seat.slots);
+        let (common, slots) = (self.seat.forum().common(), &self.seat.slots);
         let done = self.ring.put(common, slots, value)
             || self.seat.acked
                 && pass(common, slots, self.ring.turns())
@@ -116,7 +116,7 @@ impl<T: Plain> Producer<T> {
         if self.seat.others_closed() {
             return Err(PushError::Closed(()));
         }
-        match self.ring.claim(self.seat.hall().common(), &self.seat.slots, most) {
+        match self.ring.claim(self.seat.forum().common(), &self.seat.slots, most) {
             Some(claimed) => Ok(claimed),
             None => self.claim_passed(most),
         }
@@ -125,7 +125,7 @@ impl<T: Plain> Producer<T> {
     /// The ring was full: unless what is done with at its head has not been passed yet.
     #[cold]
     fn claim_passed(&mut self, most: u64) -> std::result::Result<Claimed, PushError<()>> {
-        let common = self.seat.hall().common();
+        let common = self.seat.forum().common();
         let passed = self.seat.acked && pass(common, &self.seat.slots, self.ring.turns());
         let claimed = match passed {
             true => self.ring.claim(common, &self.seat.slots, most),
@@ -188,7 +188,7 @@ impl<T: Plain> Producer<T> {
     /// Looks so many times whether there is room, at most. In acknowledged queues who looks for it may make it.
     fn poll(&self, most: u32) {
         for _ in 0..most {
-            if self.seat.acked || self.ring.is_worth_it(self.seat.hall().common()) {
+            if self.seat.acked || self.ring.is_worth_it(self.seat.forum().common()) {
                 return;
             }
             spin_hint();
@@ -307,10 +307,10 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn flush(&mut self, timeout: Option<Duration>) -> Pushed<()> {
-        let tail = self.ring.find_end(self.seat.hall().common(), &self.seat.slots);
+        let tail = self.ring.find_end(self.seat.forum().common(), &self.seat.slots);
         let flushed = |p: &mut Self| {
             let closed = p.seat.others_closed();
-            let common = p.seat.hall().common();
+            let common = p.seat.forum().common();
             if p.seat.acked {
                 // What is done with at the head, who was done with it may have died before passing it.
                 pass(common, &p.seat.slots, p.ring.turns());
@@ -408,7 +408,7 @@ impl<T: Plain> Drop for Room<'_, T> {
         let Producer { seat, ring, .. } = &*self.producer;
         ring.abandon(&seat.slots, self.claimed);
         seat.notify();
-        if seat.acked && pass(seat.hall().common(), &seat.slots, ring.turns()) {
+        if seat.acked && pass(seat.forum().common(), &seat.slots, ring.turns()) {
             // Consumers leave the head to whoever is done with a slot: that is us.
             seat.notify_room();
         }

@@ -3,13 +3,17 @@
 
 use super::{Records, StreamReader, View, outside};
 use crate::error::PopError;
-use crate::layout::Bytes;
-use crate::queue::end::{Blocked, End, block};
+use crate::layout::{Bytes, Home};
+use crate::queue::end::{Blocked, End, Limit, block};
 use crate::queue::front;
-use crate::ring::record::{Found, Reader};
-use std::time::Duration;
+use crate::ring::record::{Found, Reader, Shape};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, PopError>;
+
+/// So many empty records in a row a reader of a stream passes over in one call.
+const MOST_EMPTY: usize = 64;
 
 /// The consuming end of a [`Queue`](super::Queue). Dropping it closes it: the producer is told when it
 /// next reserves.
@@ -32,6 +36,18 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// The end of a ring that is in this home.
+    pub(crate) fn of(end: End, home: Arc<dyn Home>, align: usize) -> crate::error::Result<Self> {
+        let bytes = Bytes::of(home);
+        let ring = Reader::resume(Shape::of(&bytes, align), end.own(), &bytes);
+        let ring = ring.map_err(|_| end.corrupt())?;
+        Ok(Consumer { end, ring, bytes, ahead: Vec::new() })
+    }
+
+    pub(crate) fn end(&mut self) -> &mut End {
+        &mut self.end
+    }
+
     /// The next record, in the ring itself, if it is there. Never waits.
     ///
     /// # Errors
@@ -86,6 +102,12 @@ impl Consumer {
     }
 
     #[inline(always)]
+    pub(crate) fn read_limited(&mut self, limit: Limit) -> Result<Record<'_>> {
+        let found = self.find_limited(limit)?;
+        Ok(Record { consumer: self, found })
+    }
+
+    #[inline(always)]
     fn read_within(&mut self, timeout: Option<Duration>) -> Result<Record<'_>> {
         let found = self.find_within(timeout)?;
         Ok(Record { consumer: self, found })
@@ -121,6 +143,47 @@ impl Consumer {
 
     /// Waits until there is a record. It does not give it: what is returned from here goes through memory, and
     /// would go there on the fast path, too.
+    #[inline(always)]
+    pub(crate) fn find_limited(&mut self, limit: Limit) -> Result<Found> {
+        match limit {
+            Limit::Now => self.find(),
+            Limit::Within(timeout) => self.find_within(Some(timeout)),
+            Limit::Never => self.find_within(None),
+        }
+    }
+
+    /// The record that the next bytes of a stream are in: empty ones say nothing, and are passed over.
+    #[inline(always)]
+    pub(crate) fn find_filled(&mut self, limit: Limit) -> Result<Found> {
+        let found = self.find_limited(limit)?;
+        if found.len > 0 { Ok(found) } else { self.pass_empty(found, limit) }
+    }
+
+    #[cold]
+    fn pass_empty(&mut self, mut found: Found, limit: Limit) -> Result<Found> {
+        let began = Instant::now();
+        for _ in 0..MOST_EMPTY {
+            self.release(found, 1);
+            found = self.find_limited(match limit {
+                Limit::Within(all) => Limit::Within(all.saturating_sub(began.elapsed())),
+                limit => limit,
+            })?;
+            if found.len > 0 {
+                return Ok(found);
+            }
+        }
+        Err(PopError::Corrupt)
+    }
+
+    /// Takes the first bytes of a record that has some.
+    #[inline(always)]
+    pub(crate) fn take_bytes(&mut self, found: Found, to: &mut [u8]) -> usize {
+        let len = found.len.min(to.len());
+        self.bytes.copy_out(found.offset, &mut to[..len]);
+        self.release_bytes(found, len);
+        len
+    }
+
     #[cold]
     fn wait_record(&mut self, timeout: Option<Duration>) -> Result<()> {
         let found = block(
@@ -144,14 +207,14 @@ impl Consumer {
 
     /// Gives back the first `count` records, the last of which is `found`.
     #[inline(always)]
-    pub(super) fn release(&mut self, found: Found, count: usize) {
+    pub(crate) fn release(&mut self, found: Found, count: usize) {
         self.ring.release(found, count as u64, self.end.own());
         self.end.notify();
     }
 
     /// Gives back the first `len` bytes of the record at the head. What is left of it.
     #[inline(always)]
-    pub(super) fn release_bytes(&mut self, found: Found, len: usize) -> Option<Found> {
+    pub(crate) fn release_bytes(&mut self, found: Found, len: usize) -> Option<Found> {
         if len < found.len {
             return Some(self.ring.release_part(found, len, self.end.own()));
         }
@@ -408,7 +471,7 @@ impl Record<'_> {
         View { bytes: &self.consumer.bytes, found: self.found }
     }
 
-    fn take(self) -> Vec<u8> {
+    pub(crate) fn take(self) -> Vec<u8> {
         let bytes = self.to_vec();
         self.release();
         bytes

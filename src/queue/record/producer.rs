@@ -1,13 +1,15 @@
 //! The producing end and the room it reserves.
 #![allow(unsafe_code, reason = "lends the bytes of a record")]
 
+use super::stream::{AT_LEAST, LONGEST};
 use super::{Batch, StreamWriter, outside};
 use crate::error::ReserveError;
-use crate::layout::Bytes;
-use crate::queue::end::{self, Blocked, End, block};
+use crate::layout::{Bytes, Home};
+use crate::queue::end::{self, Blocked, End, Limit, block};
 use crate::queue::front;
 use crate::ring::Claim;
-use crate::ring::record::{Room, Staged, Writer};
+use crate::ring::record::{Room, Shape, Staged, Writer};
+use std::sync::Arc;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, ReserveError>;
@@ -33,6 +35,40 @@ pub struct Producer {
 }
 
 impl Producer {
+    /// The end of a ring that is in this home.
+    pub(crate) fn of(end: End, home: Arc<dyn Home>, align: usize) -> crate::error::Result<Self> {
+        let bytes = Bytes::of(home);
+        let shape = Shape::of(&bytes, align);
+        let ring = Writer::resume(shape, end.own(), end.peer_position(), &bytes);
+        let ring = ring.map_err(|_| end.corrupt())?;
+        Ok(Producer { end, ring, bytes })
+    }
+
+    /// The longest record of a stream of bytes.
+    pub(crate) fn longest_piece(&self) -> usize {
+        let shape = self.ring.shape();
+        (shape.capacity / AT_LEAST).min(LONGEST).min(shape.max_len())
+    }
+
+    pub(crate) fn max_len(&self) -> usize {
+        self.ring.shape().max_len()
+    }
+
+    /// Commits one record within the time.
+    #[inline(always)]
+    pub(crate) fn push_limited(&mut self, record: &[u8], limit: Limit) -> Result<()> {
+        let room = match limit {
+            Limit::Now => self.try_reserve(record.len()),
+            Limit::Within(timeout) => self.reserve_within(record.len(), Some(timeout)),
+            Limit::Never => self.reserve_within(record.len(), None),
+        };
+        room.map(|room| room.fill(record))
+    }
+
+    pub(crate) fn end(&mut self) -> &mut End {
+        &mut self.end
+    }
+
     /// Room for a record of `len` bytes, in the ring itself, if there is any now. Never waits.
     ///
     /// # Errors

@@ -5,18 +5,16 @@
 
 use super::{Consumer, Producer};
 use crate::error::PopError;
+use crate::queue::end::Limit;
 use crate::ring::record::Found;
 use std::io::{self, BufRead, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// No record of a stream is longer, so that the reader begins while the writer goes on.
-const LONGEST: usize = 1 << 16;
+pub(super) const LONGEST: usize = 1 << 16;
 
 /// A ring is to hold so many of them at least.
-const AT_LEAST: usize = 8;
-
-/// So many empty records in a row a reader passes over in one call.
-const MOST_EMPTY: usize = 64;
+pub(super) const AT_LEAST: usize = 8;
 
 /// The producing end as a stream, see [`Producer::into_stream`]. Dropping it closes it.
 ///
@@ -53,8 +51,7 @@ pub struct StreamWriter {
 
 impl StreamWriter {
     pub(super) fn new(producer: Producer) -> StreamWriter {
-        let shape = producer.ring.shape();
-        let longest = (shape.capacity / AT_LEAST).min(LONGEST).min(shape.max_len());
+        let longest = producer.longest_piece();
         StreamWriter { producer, timeout: None, longest }
     }
 
@@ -231,18 +228,12 @@ impl StreamReader {
 
     /// The record that the next bytes are in; nothing at the end.
     fn next(&mut self) -> io::Result<Option<Found>> {
-        let began = self.timeout.map(|_| Instant::now());
-        for _ in 0..=MOST_EMPTY {
-            let left =
-                self.timeout.zip(began).map(|(all, began)| all.saturating_sub(began.elapsed()));
-            match self.consumer.find_within(left) {
-                Ok(found) if found.len > 0 => return Ok(Some(found)),
-                Ok(empty) => self.consumer.release(empty, 1),
-                Err(PopError::Closed) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
+        let limit = self.timeout.map_or(Limit::Never, Limit::Within);
+        match self.consumer.find_filled(limit) {
+            Ok(found) => Ok(Some(found)),
+            Err(PopError::Closed) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "a stream of empty records"))
     }
 }
 
@@ -257,10 +248,7 @@ impl Read for StreamReader {
             return Ok(0);
         }
         let Some(found) = self.next()? else { return Ok(0) };
-        let len = found.len.min(to.len());
-        self.consumer.bytes.copy_out(found.offset, &mut to[..len]);
-        self.consumer.release_bytes(found, len);
-        Ok(len)
+        Ok(self.consumer.take_bytes(found, to))
     }
 }
 

@@ -117,24 +117,48 @@ pub(crate) fn map_twice(
     body: usize,
     unit: usize,
 ) -> Result<NonNull<u8>> {
-    let once = head.checked_add(body).and_then(|n| Some((n, n.checked_add(body)?)));
-    let (first, whole) = once.ok_or_else(past_address_space)?;
+    let once = head.checked_add(body).and_then(|n| n.checked_add(body));
+    let whole = once.ok_or_else(past_address_space)?;
     let base = hold_at(whole, 0, unit)?;
-    let place = |at: usize, len: usize, offset: usize| {
-        let address = NonZeroUsize::new(base.as_ptr().addr() + at);
-        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-        let access = protection(Access::ReadWrite.into());
-        // SAFETY: the range lies within the addresses held above, which only this function knows.
-        unsafe { nix::sys::mman::mmap(address, length(len)?, access, flags, handle, offset as i64) }
-            .map_err(failed("map"))
-    };
-    let placed = place(0, first, 0).and_then(|_| place(first, body, head));
+    // SAFETY: the range is the addresses held above, which only this function knows.
+    let placed = unsafe { map_twice_at(base, handle, head, body, Access::ReadWrite) };
     if let Err(error) = placed {
         // SAFETY: the addresses are ours and nobody has seen them.
         let _ = unsafe { unmap(base, whole) };
         return Err(error);
     }
     Ok(base)
+}
+
+/// The same in place of what is mapped at `base`.
+///
+/// # Safety
+/// `head + 2 * body` bytes from there are the caller's, and may change under whoever reads them.
+pub(crate) unsafe fn map_twice_at(
+    base: NonNull<u8>,
+    handle: &Handle,
+    head: usize,
+    body: usize,
+    access: Access,
+) -> Result<()> {
+    let place = |at: usize, len: usize, offset: usize| {
+        let address = NonZeroUsize::new(base.as_ptr().addr() + at);
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+        let access = protection(access.into());
+        // SAFETY: the range is the caller's, as the contract says.
+        unsafe { nix::sys::mman::mmap(address, length(len)?, access, flags, handle, offset as i64) }
+            .map_err(failed("map"))
+    };
+    place(0, head + body, 0).and_then(|_| place(head + body, body, head)).map(drop)
+}
+
+/// Addresses that read as zeroes, until something is mapped in their place.
+pub(crate) fn hold_zeroes(len: usize) -> Result<NonNull<u8>> {
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+    // SAFETY: the kernel chooses fresh addresses, so no memory of this process is touched.
+    let at =
+        unsafe { nix::sys::mman::mmap_anonymous(None, length(len)?, ProtFlags::PROT_READ, flags) };
+    at.map(NonNull::cast).map_err(failed("map"))
 }
 
 /// # Safety

@@ -165,6 +165,13 @@ pub(crate) fn seal_writes(handle: &Handle) -> Result<()> {
     add_seals(handle, SealFlag::F_SEAL_FUTURE_WRITE, "seal against new writers")
 }
 
+/// Seals size and writes, and that no more can be sealed.
+pub(crate) fn seal_all(handle: &Handle) -> Result<()> {
+    let size = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    let all = size | SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_SEAL;
+    add_seals(handle, all, "seal")
+}
+
 pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
     let seals = match nix::fcntl::fcntl(handle, FcntlArg::F_GET_SEALS) {
         Ok(bits) => SealFlag::from_bits_retain(bits),

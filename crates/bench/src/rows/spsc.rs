@@ -10,6 +10,7 @@ use ringlane::{Wait, spsc};
 pub const ROWS: &[Row] = &[
     Row::trip("spsc round trip 8 B", 8, 300_000, trip::<1>),
     Row::trip("spsc round trip 56 B", 56, 300_000, trip::<7>),
+    Row::trip("spsc round trip 64 B", 64, 300_000, trip::<8>),
     Row::trip("spsc round trip 8 B, both asleep", 8, 2_000, sleeping_trip),
     Row::one_way("spsc one way 8 B", 8, 30_000_000, one_way::<1>),
     Row::one_way("spsc one way 8 B, spinning only", 8, 30_000_000, one_way_spin).note("Wait::Spin"),

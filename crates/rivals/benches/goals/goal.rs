@@ -41,6 +41,30 @@ const GOALS: &[Goal] = &[
     goal("round trip 56 B / two lines", "spsc round trip 56 B", Floor, Time(1.25)),
     goal("call cell / one line", "call cell round trip 8 B", Rows(&["one line"]), Time(1.1)),
     goal(
+        "session round trip 64 B / spsc",
+        "session round trip 64 B",
+        Rows(&["spsc round trip 64 B"]),
+        Time(1.5),
+    ),
+    goal(
+        "session round trip 64 B / Unix socket",
+        "session round trip 64 B",
+        Rows(&["unix socket round trip 64 B"]),
+        Rate(10.0),
+    ),
+    goal(
+        "session round trip 64 B, both asleep / Unix socket",
+        "session round trip 64 B, both asleep",
+        Rows(&["unix socket round trip 64 B, both asleep"]),
+        Time(1.0),
+    ),
+    goal(
+        "session one way 1 MiB / Unix socket",
+        "session one way 1 MiB",
+        Rows(&["unix socket one way 1 MiB"]),
+        Rate(2.0),
+    ),
+    goal(
         "one way 8 B, one a call / rtrb (threads)",
         "spsc one way 8 B",
         Rows(&[

@@ -1,0 +1,284 @@
+//! Sockets in the file system: where sessions meet, and what tells each side of the other's end.
+#![allow(unsafe_code, reason = "system calls")]
+
+use super::super::{Credentials, Identity, Received};
+use super::{Handle, failed, stat};
+use crate::error::{Error, ErrorKind, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SendTimeout};
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
+    SockType, UnixAddr,
+};
+use nix::sys::stat::Mode;
+use nix::sys::time::TimeVal;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often, and how long apart, the lock that orders those who bind in a directory is tried.
+const LOCK_TRIES: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+/// Descriptors that come with a message are closed beyond this number; no message here has more than one.
+const MOST_HANDLES: usize = 4;
+
+fn socket() -> Result<Handle> {
+    let (kind, flags) = (SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
+    nix::sys::socket::socket(AddressFamily::Unix, kind, flags, None).map_err(failed("socket"))
+}
+
+pub(crate) fn socket_pair() -> Result<(Handle, Handle)> {
+    let (kind, flags) = (SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
+    nix::sys::socket::socketpair(AddressFamily::Unix, kind, None, flags)
+        .map_err(failed("socketpair"))
+}
+
+fn address(path: &Path) -> Result<UnixAddr> {
+    UnixAddr::new(path).map_err(|_| {
+        let text =
+            format!("{} bytes: the path of a socket has at most 107", path.as_os_str().len());
+        Error::new(ErrorKind::InvalidName, text)
+    })
+}
+
+fn io(call: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::os(call, error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Those who bind or unlink in a directory take turns, under a lock on the directory itself.
+fn take_turn_in(path: &Path) -> Result<Flock<Handle>> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut handle =
+        nix::fcntl::open(parent, flags, Mode::empty()).map_err(failed("open its directory"))?;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+            Ok(turn) => return Ok(turn),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => handle = back,
+            Err((_, errno)) => return Err(Error::os("lock its directory", errno as i32)),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(Error::new(ErrorKind::InUse, "somebody holds a lock on its directory"))
+}
+
+/// Whether a socket is there that nobody listens to any more.
+fn is_stale(path: &Path) -> Result<bool> {
+    let found = std::fs::symlink_metadata(path).map_err(io("look at the path"))?;
+    if !found.file_type().is_socket() {
+        return Ok(false);
+    }
+    let probe = nix::sys::socket::connect(socket()?.as_raw_fd(), &address(path)?);
+    Ok(probe == Err(Errno::ECONNREFUSED))
+}
+
+pub(crate) fn listen(path: &Path, mode: u32, backlog: u32) -> Result<(Handle, Identity)> {
+    let address = address(path)?;
+    let _turn = take_turn_in(path)?;
+    let socket = socket()?;
+    // Before it is bound: then the name never has other rights than these, whatever the umask.
+    nix::sys::stat::fchmod(&socket, Mode::from_bits_truncate(mode)).map_err(failed("fchmod"))?;
+    let mut bound = nix::sys::socket::bind(socket.as_raw_fd(), &address);
+    if bound == Err(Errno::EADDRINUSE) && is_stale(path)? {
+        std::fs::remove_file(path).map_err(io("remove what a dead server left"))?;
+        bound = nix::sys::socket::bind(socket.as_raw_fd(), &address);
+    }
+    bound.map_err(|errno| match errno {
+        Errno::EADDRINUSE => Error::new(ErrorKind::AlreadyExists, "the name is in use"),
+        errno => Error::os("bind", errno as i32),
+    })?;
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX).clamp(1, 4096);
+    let backlog = Backlog::new(backlog).map_err(failed("listen"))?;
+    nix::sys::socket::listen(&socket, backlog).map_err(failed("listen"))?;
+    Ok((socket, identity_of(path)?))
+}
+
+fn identity_of(path: &Path) -> Result<Identity> {
+    let found = std::fs::symlink_metadata(path).map_err(io("look at the path"))?;
+    Ok(Identity { device: found.dev(), object: found.ino() })
+}
+
+pub(crate) fn unlink_socket(path: &Path, identity: Identity) -> Result<()> {
+    let _turn = take_turn_in(path)?;
+    if identity_of(path)? != identity {
+        return Err(Error::new(ErrorKind::NotFound, "the name means another socket by now"));
+    }
+    std::fs::remove_file(path).map_err(io("unlink"))
+}
+
+pub(crate) fn set_socket_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, mode).map_err(io("change the mode"))
+}
+
+pub(crate) fn set_socket_group(path: &Path, group: u32) -> Result<()> {
+    std::os::unix::fs::lchown(path, None, Some(group)).map_err(io("change the group"))
+}
+
+pub(crate) fn connect(path: &Path, timeout: Option<Duration>) -> Result<Handle> {
+    let (address, socket) = (address(path)?, socket()?);
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        if let Some(deadline) = deadline {
+            // 0 would be for ever.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let micros = left.as_micros().clamp(1, 1 << 40) as i64;
+            let left = TimeVal::new(micros / 1_000_000, micros % 1_000_000);
+            nix::sys::socket::setsockopt(&socket, SendTimeout, &left)
+                .map_err(failed("setsockopt"))?;
+        }
+        match nix::sys::socket::connect(socket.as_raw_fd(), &address) {
+            Ok(()) => return Ok(socket),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let text = "too many wait to be accepted, and the time is up";
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+            Err(Errno::ECONNREFUSED | Errno::EPROTOTYPE) => {
+                let text = "a socket is there, and no server of sessions";
+                return Err(Error::new(ErrorKind::ConnectionRefused, text));
+            }
+            Err(errno) => return Err(Error::os("connect", errno as i32)),
+        }
+    }
+}
+
+pub(crate) fn accept(socket: &Handle) -> Result<Option<Handle>> {
+    // The listener itself would wait: another thread may have taken what was there.
+    if !readable(socket)? {
+        return Ok(None);
+    }
+    loop {
+        match nix::sys::socket::accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            Ok(number) => return Ok(Some(owned(number))),
+            // A client that left again is no failure of ours.
+            Err(Errno::EINTR | Errno::ECONNABORTED | Errno::EPROTO) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(Error::os("accept", errno as i32)),
+        }
+    }
+}
+
+fn owned(number: RawFd) -> Handle {
+    // SAFETY: the kernel has just made this descriptor for nobody else.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+fn poll(socket: &Handle, events: PollFlags) -> Result<PollFlags> {
+    let mut polled = [PollFd::new(socket.as_fd(), events)];
+    loop {
+        match nix::poll::poll(&mut polled, PollTimeout::ZERO) {
+            Ok(_) => return Ok(polled[0].revents().unwrap_or(PollFlags::empty())),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os("poll", errno as i32)),
+        }
+    }
+}
+
+fn readable(socket: &Handle) -> Result<bool> {
+    Ok(poll(socket, PollFlags::POLLIN)?.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+}
+
+pub(crate) fn hung_up(socket: &Handle) -> Result<bool> {
+    let ended = PollFlags::POLLHUP | PollFlags::POLLERR;
+    Ok(poll(socket, PollFlags::empty())?.intersects(ended))
+}
+
+pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Result<bool> {
+    let numbers: Vec<RawFd> = handle.iter().map(|handle| handle.as_raw_fd()).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let rights = if numbers.is_empty() { &rights[..0] } else { &rights[..] };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        let parts = [IoSlice::new(bytes)];
+        match nix::sys::socket::sendmsg(
+            socket.as_raw_fd(),
+            &parts,
+            rights,
+            flags,
+            None::<&UnixAddr>,
+        ) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN | Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => {
+                return Ok(false);
+            }
+            Err(errno) => return Err(Error::os("send", errno as i32)),
+        }
+    }
+}
+
+pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
+    let mut space = nix::cmsg_space!([RawFd; MOST_HANDLES]);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let fd = socket.as_raw_fd();
+        match nix::sys::socket::recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut space), flags) {
+            Ok(message) => {
+                let (bytes, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
+                let mut handles = Vec::new();
+                for control in message.cmsgs().into_iter().flatten() {
+                    if let ControlMessageOwned::ScmRights(numbers) = control {
+                        handles.extend(numbers.into_iter().map(owned));
+                    }
+                }
+                let cut = cut || message.flags.contains(MsgFlags::MSG_TRUNC);
+                // Nobody here sends a message of nothing.
+                if bytes == 0 {
+                    return Ok(Received::End);
+                }
+                return Ok(Received::Message { bytes, handles, cut });
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Received::End),
+            Err(errno) => return Err(Error::os("receive", errno as i32)),
+        }
+    }
+}
+
+pub(crate) fn shut_down(socket: &Handle) {
+    // It fails only where the other side is gone already.
+    let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
+}
+
+pub(crate) fn credentials(socket: &Handle) -> Result<Credentials> {
+    let found =
+        nix::sys::socket::getsockopt(socket, PeerCredentials).map_err(failed("getsockopt"))?;
+    Ok(Credentials { pid: found.pid().cast_unsigned(), user: found.uid(), group: found.gid() })
+}
+
+pub(crate) fn peer_process(socket: &Handle) -> Result<Handle> {
+    match nix::sys::socket::getsockopt(socket, PeerPidfd) {
+        Ok(process) => Ok(process),
+        Err(Errno::ENOPROTOOPT) => {
+            Err(Error::new(ErrorKind::Unsupported, "SO_PEERPIDFD takes Linux 6.5"))
+        }
+        Err(errno) => Err(Error::os("getsockopt", errno as i32)),
+    }
+}
+
+/// A directory that only this user can change: its owner, and nobody else's rights.
+pub(crate) fn is_private_directory(path: &Path) -> Result<bool> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = match nix::fcntl::open(path, flags, Mode::empty()) {
+        Ok(found) => stat(&found)?,
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(false),
+        Err(errno) => return Err(Error::os("open", errno as i32)),
+    };
+    Ok(found.owner == super::effective_user() && found.mode & 0o077 == 0)
+}
+
+pub(crate) fn make_private_directory(path: &Path) -> Result<()> {
+    match nix::unistd::mkdir(path, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(Error::os("mkdir", errno as i32)),
+    }
+}

@@ -1,0 +1,29 @@
+//! Servers and sessions, by the scenarios of VirtualBox's local IPC: servers (`v_`), sessions (`x_`), data (`d_`) and
+//! hostile peers (`z_`). The number in a test's name is the scenario's; `docs/seeds.md` says which promise each one
+//! shows.
+//!
+//! Where a scenario takes a second process, the test program runs itself again.
+#![cfg(not(loom))]
+#![allow(unsafe_code, reason = "maps memory as a hostile peer would")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod data;
+mod hostile;
+mod many;
+mod originals;
+mod peers;
+mod servers;
+mod sessions;
+mod support;
+
+/// Where a second process comes in. As a test of its own it does nothing.
+#[test]
+fn second_process() {
+    let Some((part, name)) = common::part() else { return };
+    let name = support::service(&name);
+    let parts = [data::part, hostile::part, many::part, peers::part, servers::part, sessions::part];
+    let played = parts.iter().any(|play| play(&part, &name));
+    assert!(played, "no test has the part {part:?}");
+}

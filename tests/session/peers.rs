@@ -1,0 +1,142 @@
+//! Who is at the other end.
+
+use crate::common::{Second, part as own_part, scratch};
+use crate::support::{connected, kind, service};
+use ringlane::ErrorKind;
+use ringlane::session::{ConnectOptions, Server, ServerOptions, ServiceName, Session};
+use std::io::Write;
+
+/// Any user but root.
+const STRANGER: u32 = 65534;
+
+fn become_stranger() {
+    let (user, group) =
+        (nix::unistd::Uid::from_raw(STRANGER), nix::unistd::Gid::from_raw(STRANGER));
+    nix::unistd::setgroups(&[]).unwrap();
+    nix::unistd::setresgid(group, group, group).unwrap();
+    nix::unistd::setresuid(user, user, user).unwrap();
+}
+
+fn native(name: &ServiceName) -> ServiceName {
+    ServiceName::native(format!("/tmp/{name}.socket")).unwrap()
+}
+
+pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
+    match part {
+        "look at the parent" => {
+            let session = Session::connect(name).unwrap();
+            for _ in 0..2 {
+                assert_eq!(session.peer_pid().unwrap(), std::os::unix::process::parent_id());
+            }
+            session.verify_same_user().unwrap();
+            session.write_all(&std::process::id().to_ne_bytes()).unwrap();
+            session.flush().unwrap();
+        }
+        "connect as a stranger" => {
+            become_stranger();
+            let session = Session::connect(&native(name)).unwrap();
+            assert_eq!(session.verify_same_user().unwrap_err().kind(), ErrorKind::PermissionDenied);
+            let mut options = ConnectOptions::new();
+            let refused = options.restrict_to_user(true).connect(&native(name));
+            assert_eq!(kind(refused), ErrorKind::PermissionDenied);
+            // Turned away, or not.
+            let _ = session.write_all(b"!");
+            let _ = session.flush();
+        }
+        "be refused as a stranger" => {
+            become_stranger();
+            assert_eq!(kind(Session::connect(&native(name))), ErrorKind::PermissionDenied);
+        }
+        "grant as a stranger" => {
+            become_stranger();
+            let server = Server::bind(&native(name)).unwrap();
+            server.grant_group(STRANGER).unwrap();
+            assert_eq!(kind(server.grant_group(0)), ErrorKind::PermissionDenied);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Says that something was not tested, past the capture of a passing test's output.
+fn skipped_for_want_of_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: only root can become another user");
+    }
+    !root
+}
+
+#[test]
+fn x_21_each_side_knows_the_other_s_process() {
+    assert!(own_part().is_none());
+    let name = scratch();
+    let server = Server::bind(&service(&name)).unwrap();
+    let second = Second::start("look at the parent", &name);
+    let session = server.accept().unwrap();
+    let mut pid = [0; 4];
+    session.read_exact(&mut pid).unwrap();
+    let pid = u32::from_ne_bytes(pid);
+    assert_eq!(pid, second.pid().as_raw().cast_unsigned());
+    assert_eq!(session.peer_pid().unwrap(), pid);
+    let process = session.peer_process().unwrap();
+    assert!(second.done().success());
+    // It says so of one that has ended, too.
+    assert_eq!(session.peer_pid().unwrap(), pid);
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut polled, PollTimeout::NONE), Ok(1));
+}
+
+#[test]
+fn x_21_threads_of_one_process_are_that_process() {
+    let (client, server) = connected(4096);
+    for session in [&client, &server] {
+        assert_eq!(session.peer_pid().unwrap(), std::process::id());
+        assert_eq!(session.peer_uid().unwrap(), nix::unistd::geteuid().as_raw());
+        assert_eq!(session.peer_gid().unwrap(), nix::unistd::getegid().as_raw());
+        session.verify_same_user().unwrap();
+    }
+}
+
+#[test]
+fn v_14_another_user_is_let_in_by_the_mode_alone() {
+    if skipped_for_want_of_root() {
+        return;
+    }
+    let name = scratch();
+    let server = Server::bind(&native(&service(&name))).unwrap();
+    assert!(Second::start("be refused as a stranger", &name).done().success());
+    server.set_mode(0o666).unwrap();
+    let second = Second::start("connect as a stranger", &name);
+    let session = server.accept().unwrap();
+    session.read_exact(&mut [0]).unwrap();
+    assert_eq!(session.peer_uid().unwrap(), STRANGER);
+    assert_eq!(kind(session.verify_same_user()), ErrorKind::PermissionDenied);
+    assert!(second.done().success());
+}
+
+#[test]
+fn v_14_a_group_that_is_not_one_s_own_cannot_be_let_in() {
+    if skipped_for_want_of_root() {
+        return;
+    }
+    assert!(Second::start("grant as a stranger", &scratch()).done().success());
+}
+
+#[test]
+fn a_server_for_its_user_alone_turns_others_away() {
+    if skipped_for_want_of_root() {
+        return;
+    }
+    let name = scratch();
+    let path = native(&service(&name));
+    let server = ServerOptions::new().mode(0o666).restrict_to_user(true).bind(&path).unwrap();
+    let second = Second::start("connect as a stranger", &name);
+    crate::common::until("the stranger is turned away", || {
+        assert!(server.try_accept().unwrap().is_none());
+        server.turned_away() > 0
+    });
+    assert!(second.done().success());
+}

@@ -1,0 +1,82 @@
+//! What these tests share: servers under names of their own, both sides of a session, threads with a watchdog.
+
+use crate::common::scratch;
+use nix::libc;
+use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
+use ringlane::{Error, ErrorKind, Name};
+use std::fmt::Debug;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// What takes as long as this hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn service(name: &Name) -> ServiceName {
+    ServiceName::new(name.as_str()).unwrap()
+}
+
+/// A server with a name of its own.
+pub(crate) fn server() -> (Server, ServiceName) {
+    let name = service(&scratch());
+    (Server::bind(&name).unwrap(), name)
+}
+
+/// Client and server side of a session with rings of so many bytes.
+pub(crate) fn connected(ring: usize) -> (Session, Session) {
+    let (server, name) = server();
+    let client = ConnectOptions::new().outgoing(ring).incoming(ring).connect(&name).unwrap();
+    (client, server.accept().unwrap())
+}
+
+pub(crate) fn kind<T: Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.expect_err("this should have been refused").kind()
+}
+
+/// A thread that has to end.
+pub(crate) struct Task<T>(mpsc::Receiver<T>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(crate) fn run(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = tell.send(work());
+        });
+        Task(told)
+    }
+
+    pub(crate) fn done(self) -> T {
+        self.0.recv_timeout(PATIENCE).expect("a thread that ends, and did not panic")
+    }
+
+    pub(crate) fn is_done(&self) -> Option<T> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// Waits until a thread of this process sleeps in a call of this library.
+pub(crate) fn asleep(thread: i32) {
+    crate::common::until("the thread sleeps", || {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
+        // The line begins with the number of the call that it sleeps in, and its arguments. This library's futexes are
+        // shared ones; the standard library's are not, and of those nothing is to be concluded.
+        stat.is_ok_and(|stat| {
+            let mut words = stat.split(' ');
+            let number = words.next().and_then(|word| word.parse::<i64>().ok());
+            let shared = words.nth(1) == Some("0x0");
+            let calls = [libc::SYS_futex_waitv, libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
+            number.is_some_and(|n| calls.contains(&n) || n == libc::SYS_futex && shared)
+        })
+    });
+}
+
+/// A thread that says which one it is before it does something that is to sleep.
+pub(crate) fn sleeper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+    let (tell, told) = mpsc::channel();
+    let task = Task::run(move || {
+        tell.send(nix::unistd::gettid().as_raw()).unwrap();
+        work()
+    });
+    asleep(told.recv_timeout(PATIENCE).unwrap());
+    task
+}
