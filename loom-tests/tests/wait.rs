@@ -14,110 +14,109 @@ fn ends(capacity: usize) -> (Queue<u64>, Producer<u64>, Consumer<u64>) {
     (queue, producer, consumer)
 }
 
-#[test]
-fn a_sleeping_consumer_wakes_for_a_value() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(1);
-        let thread = thread::spawn(move || {
-            producer.try_push(1).unwrap();
-            producer
-        });
-        assert_eq!(consumer.pop(), Ok(1));
+/// Meanwhile another thread produces. It may give the producer back, which then stays open.
+fn consumer_sleeps<P: 'static>(
+    capacity: usize,
+    produce: fn(Producer<u64>) -> P,
+    consume: fn(&mut Consumer<u64>),
+) {
+    model(move || {
+        let (_queue, producer, mut consumer) = ends(capacity);
+        let thread = thread::spawn(move || produce(producer));
+        consume(&mut consumer);
         thread.join().unwrap();
     });
+}
+
+/// The ring is full, and another thread consumes meanwhile. It may give the consumer back, as above.
+fn producer_sleeps<C: 'static>(
+    consume: fn(Consumer<u64>) -> C,
+    produce: fn(&mut Producer<u64>),
+    then: fn(C),
+) {
+    model(move || {
+        let (_queue, mut producer, consumer) = ends(1);
+        producer.try_push(1).unwrap();
+        let thread = thread::spawn(move || consume(consumer));
+        produce(&mut producer);
+        then(thread.join().unwrap());
+    });
+}
+
+fn pop_both(consumer: &mut Consumer<u64>) {
+    assert_eq!(consumer.pop(), Ok(1));
+    assert_eq!(consumer.pop(), Ok(2));
+}
+
+fn try_pop_one(mut consumer: Consumer<u64>) -> Consumer<u64> {
+    assert_eq!(consumer.try_pop(), Ok(1));
+    consumer
+}
+
+#[test]
+fn a_sleeping_consumer_wakes_for_a_value() {
+    let produce = |mut producer: Producer<u64>| {
+        producer.try_push(1).unwrap();
+        producer
+    };
+    consumer_sleeps(1, produce, |consumer| assert_eq!(consumer.pop(), Ok(1)));
 }
 
 #[test]
 fn a_sleeping_consumer_wakes_for_each_of_two_values() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(2);
-        let thread = thread::spawn(move || {
-            producer.try_push(1).unwrap();
-            producer.try_push(2).unwrap();
-            producer
-        });
-        assert_eq!(consumer.pop(), Ok(1));
-        assert_eq!(consumer.pop(), Ok(2));
-        thread.join().unwrap();
-    });
+    let produce = |mut producer: Producer<u64>| {
+        producer.try_push(1).unwrap();
+        producer.try_push(2).unwrap();
+        producer
+    };
+    consumer_sleeps(2, produce, pop_both);
 }
 
 #[test]
 fn a_sleeping_producer_wakes_for_room() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(1);
-        producer.try_push(1).unwrap();
-        let thread = thread::spawn(move || {
-            assert_eq!(consumer.try_pop(), Ok(1));
-            consumer
-        });
-        producer.push(2).unwrap();
-        assert_eq!(thread.join().unwrap().try_pop(), Ok(2));
-    });
+    let produce = |producer: &mut Producer<u64>| producer.push(2).unwrap();
+    producer_sleeps(try_pop_one, produce, |mut consumer| assert_eq!(consumer.try_pop(), Ok(2)));
 }
 
 #[test]
 fn both_sleep_in_turn() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(1);
-        let thread = thread::spawn(move || {
-            producer.push(1).unwrap();
-            producer.push(2).unwrap();
-            producer
-        });
-        assert_eq!(consumer.pop(), Ok(1));
-        assert_eq!(consumer.pop(), Ok(2));
-        thread.join().unwrap();
-    });
+    let produce = |mut producer: Producer<u64>| {
+        producer.push(1).unwrap();
+        producer.push(2).unwrap();
+        producer
+    };
+    consumer_sleeps(1, produce, pop_both);
 }
 
 #[test]
 fn a_sleeping_consumer_wakes_for_a_close() {
-    model(|| {
-        let (_queue, producer, mut consumer) = ends(1);
-        let thread = thread::spawn(move || producer.close());
-        assert_eq!(consumer.pop(), Err(PopError::Closed));
-        thread.join().unwrap();
-    });
+    let consume = |consumer: &mut Consumer<u64>| assert_eq!(consumer.pop(), Err(PopError::Closed));
+    consumer_sleeps(1, Producer::close, consume);
 }
 
 #[test]
 fn a_sleeping_consumer_takes_the_last_value_and_then_wakes_for_the_close() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(1);
-        let thread = thread::spawn(move || {
-            producer.try_push(1).unwrap();
-            producer.close();
-        });
+    let produce = |mut producer: Producer<u64>| {
+        producer.try_push(1).unwrap();
+        producer.close();
+    };
+    consumer_sleeps(1, produce, |consumer| {
         assert_eq!(consumer.pop(), Ok(1));
         assert_eq!(consumer.pop(), Err(PopError::Closed));
-        thread.join().unwrap();
     });
 }
 
 #[test]
 fn a_sleeping_producer_wakes_for_a_close() {
-    model(|| {
-        let (_queue, mut producer, consumer) = ends(1);
-        producer.try_push(1).unwrap();
-        let thread = thread::spawn(move || consumer.close());
+    let produce = |producer: &mut Producer<u64>| {
         assert!(matches!(producer.push(2), Err(PushError::Closed(2))));
-        thread.join().unwrap();
-    });
+    };
+    producer_sleeps(Consumer::close, produce, drop);
 }
 
 #[test]
 fn a_flush_wakes_when_the_last_value_is_taken() {
-    model(|| {
-        let (_queue, mut producer, mut consumer) = ends(1);
-        producer.try_push(1).unwrap();
-        let thread = thread::spawn(move || {
-            assert_eq!(consumer.try_pop(), Ok(1));
-            consumer
-        });
-        producer.flush(None).unwrap();
-        thread.join().unwrap();
-    });
+    producer_sleeps(try_pop_one, |producer| producer.flush(None).unwrap(), drop);
 }
 
 /// The old consumer was called for its first sleep; the new one's first sleep must not look like it.

@@ -3,6 +3,17 @@
 //! Macros and not traits, so that each queue has methods of its own, with examples of its own. `module` and
 //! `queue` are what those examples call it, `noun` is what its documentation does, and `ring` its errors.
 
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a ring of values may have room for.
+pub(super) fn power_of_two(capacity: usize) -> Result<()> {
+    if capacity.is_power_of_two() {
+        return Ok(());
+    }
+    let text = format!("capacity {capacity} is not a power of two");
+    Err(Error::new(ErrorKind::InvalidSize, text))
+}
+
 /// Methods of `Options`, inside its `impl`. It has a `tag`, a `how`, and says the spec of a new queue and that
 /// of one which is opened: `new_spec()` and `spec()`. `refused` is what the error also says of a spec that
 /// cannot be hosted.

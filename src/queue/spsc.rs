@@ -22,7 +22,7 @@ pub use consumer::{Consumer, Span};
 pub use producer::{Producer, Reserve};
 
 use super::end::End;
-use super::front::{options, queue};
+use super::front::{options, power_of_two, queue};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Create, DATA_ALIGN, Kind, Segment, Side, Slots, Spec};
 use crate::plain::Plain;
@@ -126,10 +126,7 @@ impl<T: Plain> Options<T> {
 
     /// The spec of a new queue.
     fn new_spec(&self) -> Result<Spec> {
-        if !self.capacity.is_power_of_two() {
-            let text = format!("capacity {} is not a power of two", self.capacity);
-            return Err(Error::new(ErrorKind::InvalidSize, text));
-        }
+        power_of_two(self.capacity)?;
         if self.layout == Layout::Dense && (size_of::<T>() == 0 || align_of::<T>() > DATA_ALIGN) {
             let name = std::any::type_name::<T>();
             let text = format!(

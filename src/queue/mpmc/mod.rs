@@ -34,8 +34,8 @@ mod producer;
 pub use consumer::{Consumer, Taken};
 pub use producer::{Producer, Room};
 
-use super::front::{options, queue};
-use crate::error::{Error, ErrorKind, Result};
+use super::front::{options, power_of_two, queue};
+use crate::error::Result;
 use crate::layout::{Create, Kind, Segment, Slots, Spec};
 use crate::plain::Plain;
 use crate::shm::Wrap;
@@ -136,10 +136,7 @@ impl<T: Plain> Options<T> {
 
     /// The spec of a new queue.
     fn new_spec(&self) -> Result<Spec> {
-        if !self.capacity.is_power_of_two() {
-            let text = format!("capacity {} is not a power of two", self.capacity);
-            return Err(Error::new(ErrorKind::InvalidSize, text));
-        }
+        power_of_two(self.capacity)?;
         Ok(self.spec())
     }
 
@@ -219,8 +216,8 @@ impl<T: Plain> Queue<T> {
     /// more threads of one process, clone what it gives.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] if all 128 places are held, [`ErrorKind::NotFound`] if the queue was
-    /// removed.
+    /// [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached) if all 128 places are held,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the queue was removed.
     ///
     /// ```
     /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
