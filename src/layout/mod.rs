@@ -34,10 +34,14 @@ pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
 #[cfg(not(loom))]
 pub(crate) use hall::{Hall, Lane, ring_size};
-pub(crate) use header::{BYTE_ORDER, DATA_ALIGN, Kind, LAYOUT, Spec, tag_of};
+#[cfg(not(loom))]
+pub(crate) use header::{BYTE_ORDER, LAYOUT};
+pub(crate) use header::{DATA_ALIGN, Kind, Spec, tag_of};
 pub(crate) use home::{Home, Parts};
 pub(crate) use part::{Gate, Position, Side, state};
-pub(crate) use participants::{Common, Crowd, Members, Owner, Place, standing};
+#[cfg(not(loom))]
+pub(crate) use participants::standing;
+pub(crate) use participants::{Common, Crowd, Members, Owner, Place};
 #[cfg(not(loom))]
 pub(crate) use peek::{Abandoned, PartImage, ParticipantImage, Peek};
 pub use role::Peer;

@@ -13,5 +13,7 @@ pub mod mpmc;
 pub mod record;
 pub mod spsc;
 
+#[cfg(not(loom))]
 pub(crate) use end::{End, Limit};
+#[cfg(not(loom))]
 pub(crate) use life::Link;

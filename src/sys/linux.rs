@@ -7,9 +7,11 @@ mod object;
 mod room;
 mod socket;
 
+#[cfg(not(loom))]
 pub(crate) use event::*;
 pub(crate) use mapping::*;
 pub(crate) use object::*;
+#[cfg(not(loom))]
 pub(crate) use socket::*;
 
 use crate::error::{Error, ErrorKind, Result};
