@@ -146,14 +146,18 @@ impl Memory {
 
     fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset < PAGE + RING && offset.is_multiple_of(8));
-        // SAFETY: within the mapping, which `self` keeps.
-        unsafe { self.at.byte_add(offset).as_ref() }
+        // SAFETY: within the mapping.
+        let at = unsafe { self.at.byte_add(offset) };
+        // SAFETY: `self` keeps it.
+        unsafe { at.as_ref() }
     }
 
     fn half(&self, offset: usize) -> &AtomicU32 {
         assert!(offset < PAGE + RING && offset.is_multiple_of(4));
         // SAFETY: as above.
-        unsafe { self.at.byte_add(offset).cast().as_ref() }
+        let at = unsafe { self.at.byte_add(offset) }.cast();
+        // SAFETY: as above.
+        unsafe { at.as_ref() }
     }
 }
 

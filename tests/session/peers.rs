@@ -47,6 +47,19 @@ pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
             become_stranger();
             assert_eq!(kind(Session::connect(&native(name))), ErrorKind::PermissionDenied);
         }
+        "bind past a squatter" => {
+            become_stranger();
+            // SAFETY: this process has no other thread that looks at the environment.
+            unsafe { std::env::remove_var("XDG_RUNTIME_DIR") };
+            let server = Server::bind(name).unwrap();
+            let directory = format!("/dev/shm/ringlane-{STRANGER}");
+            assert!(server.path().starts_with(&directory), "{:?}", server.path());
+            let client = Session::connect(name).unwrap();
+            client.write_all(b"!").unwrap();
+            server.accept().unwrap().read_exact(&mut [0]).unwrap();
+            drop(server);
+            std::fs::remove_dir(directory).unwrap();
+        }
         "grant as a stranger" => {
             become_stranger();
             let server = Server::bind(&native(name)).unwrap();
@@ -139,4 +152,18 @@ fn a_server_for_its_user_alone_turns_others_away() {
         server.turned_away() > 0
     });
     assert!(second.done().success());
+}
+
+#[test]
+fn v_16_a_directory_that_somebody_else_made_is_passed_over() {
+    if skipped_for_want_of_root() {
+        return;
+    }
+    let squatted = format!("/tmp/ringlane-{STRANGER}");
+    std::fs::create_dir(&squatted).unwrap();
+    std::fs::set_permissions(&squatted, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    let passed = Second::start("bind past a squatter", &scratch()).done().success();
+    std::fs::remove_dir(squatted).unwrap();
+    assert!(passed);
 }
