@@ -1,7 +1,7 @@
 //! Who is at the other end.
 
 use crate::common::{Second, part as own_part, scratch};
-use crate::support::{connected, kind, service};
+use crate::support::{accept, connected, kind, service};
 use ringlane::ErrorKind;
 use ringlane::session::{ConnectOptions, Server, ServerOptions, ServiceName, Session};
 use std::io::Write;
@@ -85,8 +85,8 @@ fn x_21_each_side_knows_the_other_s_process() {
     assert!(own_part().is_none());
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("look at the parent", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("look at the parent", &name);
+    let session = accept(&server, &mut second);
     let mut pid = [0; 4];
     session.read_exact(&mut pid).unwrap();
     let pid = u32::from_ne_bytes(pid);
@@ -122,8 +122,8 @@ fn v_14_another_user_is_let_in_by_the_mode_alone() {
     let server = Server::bind(&native(&service(&name))).unwrap();
     assert!(Second::start("be refused as a stranger", &name).done().success());
     server.set_mode(0o666).unwrap();
-    let second = Second::start("connect as a stranger", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("connect as a stranger", &name);
+    let session = accept(&server, &mut second);
     session.read_exact(&mut [0]).unwrap();
     assert_eq!(session.peer_uid().unwrap(), STRANGER);
     assert_eq!(kind(session.verify_same_user()), ErrorKind::PermissionDenied);
