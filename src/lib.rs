@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(loom, allow(dead_code, reason = "a model maps nothing"))]
+#![cfg_attr(loom, allow(dead_code, unused_imports, reason = "a model maps nothing"))]
 
 // In layer order: a module uses only what stands above it, and `tests/house.rs` says so.
 mod sync;
@@ -29,6 +29,9 @@ pub use layout::Peer;
 pub use plain::Plain;
 #[cfg(not(loom))]
 pub use queue::inspect;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use queue::model;
 pub use queue::{call, mpmc, record, spsc};
 pub use shm::{
     Capabilities, CloseError, Granted, Lifetime, MapOptions, Mapping, Name, OpenOptions, Resize,

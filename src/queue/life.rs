@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::layout::{Peer, Role, Segment, Side, state};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, Ordering};
 #[cfg(not(loom))]
 use crate::wait::Watch;
 use crate::wait::{Nudge, Nudged};
@@ -26,6 +26,52 @@ pub(crate) trait Link: Debug + Send + Sync {
 
     /// Wakes a peer that sleeps in a call of its own.
     fn ring(&self);
+}
+
+/// What has become of a connection, as far as this process knows.
+#[derive(Debug)]
+pub(crate) struct Fate {
+    cancelled: AtomicU32,
+    /// Whether the other side is known to be gone.
+    gone: AtomicU32,
+    nudge: Nudge,
+}
+
+impl Fate {
+    pub(crate) fn new() -> Fate {
+        Fate { cancelled: AtomicU32::new(0), gone: AtomicU32::new(0), nudge: Nudge::new() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // ORDERING(cancelled): Acquire. Pairs with ORDERING(cancelled) in Fate::cancel.
+        self.cancelled.load(Ordering::Acquire) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_gone(&self) -> bool {
+        // ORDERING(gone): Acquire. Pairs with ORDERING(gone) in Fate::lose: what the other side wrote before it
+        // went can be seen now.
+        self.gone.load(Ordering::Acquire) != 0
+    }
+
+    /// Calls off what waits now and what comes after.
+    pub(crate) fn cancel(&self) {
+        // ORDERING(cancelled): Release. Pairs with ORDERING(cancelled) in Fate::is_cancelled.
+        self.cancelled.store(1, Ordering::Release);
+        self.nudge.give();
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn lose(&self) {
+        // ORDERING(gone): Release. Pairs with ORDERING(gone) in Fate::is_gone.
+        self.gone.store(1, Ordering::Release);
+        self.nudge.give();
+    }
+
+    pub(crate) fn nudge(&self) -> &Nudge {
+        &self.nudge
+    }
 }
 
 #[derive(Debug)]

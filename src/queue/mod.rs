@@ -9,11 +9,14 @@ mod front;
 #[cfg(not(loom))]
 pub mod inspect;
 mod life;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
 pub mod mpmc;
 pub mod record;
 pub mod spsc;
 
+pub(crate) use end::End;
 #[cfg(not(loom))]
-pub(crate) use end::{End, Limit};
-#[cfg(not(loom))]
-pub(crate) use life::Link;
+pub(crate) use end::Limit;
+pub(crate) use life::{Fate, Link};

@@ -262,6 +262,15 @@ queue! {
     capacity: "of `capacity` bytes, rounded up to whole pages",
 }
 
+#[cfg(loom)]
+impl Options {
+    /// Memory of a ring without ends, and the alignment of its records.
+    pub(super) fn home(&self) -> Result<(Arc<dyn Home>, usize)> {
+        let queue = self.private()?;
+        Ok((queue.home(), queue.align()))
+    }
+}
+
 impl Queue {
     fn of(segment: Arc<Segment>) -> Self {
         Queue { segment }

@@ -112,13 +112,13 @@ impl ConnectOptions {
     }
 
     fn attempt(&self, name: &ServiceName) -> Result<Session> {
-        let socket = self.find(name)?;
-        if self.same_user {
-            let user = sys::credentials(&socket)?.user;
-            check_user(user)?;
-        }
+        // First what takes a while: a server's patience with those who connect and say nothing is bounded.
         let (out, back) = (size_of_ring(self.outgoing)?, size_of_ring(self.incoming)?);
         let (hall, memory) = Hall::new(out, back)?;
+        let socket = self.find(name)?;
+        if self.same_user {
+            check_user(sys::credentials(&socket)?.user)?;
+        }
         if !sys::send(&socket, bytemuck::bytes_of(&Hello::new(out, back)), Some(&memory))? {
             let text = "the server hung up at once";
             return Err(Error::new(ErrorKind::ConnectionRefused, text));

@@ -3,7 +3,7 @@
 use super::hello::Hello;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Hall, Home, Lane, Peer, Side, state};
-use crate::queue;
+use crate::queue::{self, Fate};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{self, Interest, Received};
 use crate::wait::{Line, Nudge, Watch, shout};
@@ -24,11 +24,8 @@ pub(super) struct Link {
     /// Whether the other side's memory is in its place.
     linked: AtomicU32,
     linking: Mutex<()>,
-    cancelled: AtomicU32,
     closed: AtomicU32,
-    /// Whether the other side is known to be gone.
-    gone: AtomicU32,
-    nudge: Nudge,
+    fate: Fate,
     watch: Mutex<Option<Watch>>,
     credentials: OnceLock<sys::Credentials>,
     /// A forked child has a copy of this, but not the session.
@@ -46,10 +43,8 @@ impl Link {
             expected,
             linked: AtomicU32::new(linked.into()),
             linking: Mutex::default(),
-            cancelled: AtomicU32::new(0),
             closed: AtomicU32::new(0),
-            gone: AtomicU32::new(0),
-            nudge: Nudge::default(),
+            fate: Fate::new(),
             watch: Mutex::default(),
             credentials: OnceLock::new(),
             owner: sys::process_token(),
@@ -68,29 +63,20 @@ impl Link {
 
     #[inline(always)]
     pub(super) fn is_cancelled(&self) -> bool {
-        // ORDERING(cancelled): Acquire. Pairs with ORDERING(cancelled) in Link::cancel.
-        self.cancelled.load(Ordering::Acquire) != 0
+        self.fate.is_cancelled()
     }
 
     #[inline(always)]
     pub(super) fn is_gone(&self) -> bool {
-        // ORDERING(gone): Acquire. Pairs with ORDERING(gone) in Link::lose: what the other side wrote before it
-        // went can be seen now.
-        self.gone.load(Ordering::Acquire) != 0
+        self.fate.is_gone()
     }
 
-    /// Calls off what waits now and what comes after.
     pub(super) fn cancel(&self) {
-        // ORDERING(cancelled): Release. Pairs with ORDERING(cancelled) in Link::is_cancelled.
-        self.cancelled.store(1, Ordering::Release);
-        self.nudge.give();
+        self.fate.cancel();
     }
 
-    /// Nothing more comes.
     pub(super) fn lose(&self) {
-        // ORDERING(gone): Release. Pairs with ORDERING(gone) in Link::is_gone.
-        self.gone.store(1, Ordering::Release);
-        self.nudge.give();
+        self.fate.lose();
     }
 
     /// Asks the kernel whether the other side is there. A failing query is no proof that it is gone.
@@ -125,7 +111,7 @@ impl Link {
         sys::heavy_fence();
         self.shout();
         queue::Link::ring(self);
-        self.nudge.give();
+        self.fate.nudge().give();
     }
 
     fn put(&self, bytes: &[u8], handles: &[sys::Handle], cut: bool) -> Result<()> {
@@ -226,7 +212,7 @@ impl queue::Link for Link {
     }
 
     fn nudge(&self) -> &Nudge {
-        &self.nudge
+        self.fate.nudge()
     }
 
     fn watch(&self) -> bool {

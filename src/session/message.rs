@@ -13,7 +13,7 @@ impl Session {
     /// received in the pieces in which it was written.
     ///
     /// # Errors
-    /// As [`write_all`](Self::write_all), and [`SessionError::TooLarge`] if it is longer than
+    /// As [`write_all`](Self::write_all), and [`SessionError::TooLarge`](crate::SessionError::TooLarge) if it is longer than
     /// [`longest_message`](Self::longest_message).
     ///
     /// ```
@@ -31,7 +31,7 @@ impl Session {
     /// Sends a message if there is room for it now. Never waits.
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`SessionError::WouldBlock`].
+    /// As [`send`](Self::send), and [`SessionError::WouldBlock`](crate::SessionError::WouldBlock).
     ///
     /// ```
     /// let (one, other) = ringlane::session::Session::pair(4096)?;
@@ -46,7 +46,7 @@ impl Session {
     /// Sends a message, and waits for room at most `timeout`.
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`SessionError::TimedOut`].
+    /// As [`send`](Self::send), and [`SessionError::TimedOut`](crate::SessionError::TimedOut).
     ///
     /// ```
     /// use std::time::Duration;

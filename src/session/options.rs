@@ -35,7 +35,7 @@ impl Default for ServerOptions {
             backlog: 128,
             largest_ring: 1 << 24,
             most_sessions: usize::MAX,
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -114,7 +114,7 @@ impl ServerOptions {
     }
 
     /// How long a client may take to say what it wants, before it is turned away. Nobody waits for it meanwhile.
-    /// Default: a second.
+    /// Default: 5 seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -98,7 +98,7 @@ impl Bell {
 }
 
 /// A word of this process's own that wakes its sleepers: for what the peer does not do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Nudge(AtomicU32);
 
 /// What a [`Nudge`] was when a sleeper looked, before it looked at anything else.
@@ -106,6 +106,10 @@ pub(crate) struct Nudge(AtomicU32);
 pub(crate) struct Nudged(u32);
 
 impl Nudge {
+    pub(crate) fn new() -> Nudge {
+        Nudge(AtomicU32::new(0))
+    }
+
     pub(crate) fn look(&self) -> Nudged {
         // ORDERING(nudge): Acquire. Pairs with ORDERING(nudge) in Nudge::give.
         Nudged(self.0.load(Ordering::Acquire))

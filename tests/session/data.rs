@@ -1,7 +1,7 @@
 //! What goes through a session is what comes out of it.
 
 use crate::common::{Second, scratch};
-use crate::support::{Task, connected, service};
+use crate::support::{Task, accept, connected, service};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use ringlane::SessionError;
@@ -97,8 +97,8 @@ fn d_01_messages_of_all_sizes_arrive_between_threads() {
 fn d_01_messages_of_all_sizes_arrive_between_processes() {
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("send all rounds", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("send all rounds", &name);
+    let session = accept(&server, &mut second);
     receive_rounds(&session, 1);
     send_rounds(&session, 2);
     assert!(second.done().success());
@@ -108,8 +108,8 @@ fn d_01_messages_of_all_sizes_arrive_between_processes() {
 fn d_02_the_last_answer_is_read_though_its_writer_went_at_once() {
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("say the last and go", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("say the last and go", &name);
+    let session = accept(&server, &mut second);
     for turn in 0..=TURNS {
         session.write_all(&turn.to_ne_bytes()).unwrap();
         let mut answer = [0; 4];
@@ -148,8 +148,8 @@ fn stream(session: &Session, hash: Option<()>) -> Vec<u8> {
 fn d_03_a_long_stream_has_the_same_sum() {
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("stream", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("stream", &name);
+    let session = accept(&server, &mut second);
     let sum = stream(&session, Some(()));
     let mut theirs = [0; 32];
     session.read_exact(&mut theirs).unwrap();

@@ -1,14 +1,14 @@
 //! Peers that do what they like: a client, or a server, made of bare sockets and memory.
 
 use crate::common::{Second, scratch, until};
-use crate::support::{Task, connected, service, sleeper};
+use crate::support::{Task, accept, connected, service, sleeper};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, accept, bind, connect, listen, recvmsg, sendmsg, socket,
+    UnixAddr, accept as accept_socket, bind, connect, listen, recvmsg, sendmsg, socket,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -89,7 +89,7 @@ fn bare_listener() -> (OwnedFd, ServiceName) {
 
 fn bare_accept(listener: &OwnedFd) -> OwnedFd {
     // SAFETY: the kernel has just made it.
-    unsafe { OwnedFd::from_raw_fd(accept(listener.as_raw_fd()).unwrap()) }
+    unsafe { OwnedFd::from_raw_fd(accept_socket(listener.as_raw_fd()).unwrap()) }
 }
 
 /// A client of the library and the bare server that it connected to, which has its greeting.
@@ -146,14 +146,18 @@ impl Memory {
 
     fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset < PAGE + RING && offset.is_multiple_of(8));
-        // SAFETY: within the mapping, which `self` keeps.
-        unsafe { self.at.byte_add(offset).as_ref() }
+        // SAFETY: within the mapping.
+        let at = unsafe { self.at.byte_add(offset) };
+        // SAFETY: `self` keeps it.
+        unsafe { at.as_ref() }
     }
 
     fn half(&self, offset: usize) -> &AtomicU32 {
         assert!(offset < PAGE + RING && offset.is_multiple_of(4));
         // SAFETY: as above.
-        unsafe { self.at.byte_add(offset).cast().as_ref() }
+        let at = unsafe { self.at.byte_add(offset) }.cast();
+        // SAFETY: as above.
+        unsafe { at.as_ref() }
     }
 }
 
@@ -465,8 +469,8 @@ fn z_04_a_stopped_peer_is_no_dead_one() {
     use nix::sys::signal::{Signal, kill};
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("stream numbers until killed", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("stream numbers until killed", &name);
+    let session = accept(&server, &mut second);
     session.read_exact(&mut [0; 8]).unwrap();
     kill(second.pid(), Signal::SIGSTOP).unwrap();
     let mut buffer = [0; 4096];
@@ -487,8 +491,8 @@ fn z_05_whenever_a_peer_is_killed_what_was_read_is_a_prefix() {
     for round in 0..kills {
         let name = scratch();
         let server = Server::bind(&service(&name)).unwrap();
-        let second = Second::start("stream numbers until killed", &name);
-        let session = server.accept().unwrap();
+        let mut second = Second::start("stream numbers until killed", &name);
+        let session = accept(&server, &mut second);
         let most = random.random_range(0..20_000_u64);
         let mut number = [0; 8];
         for n in 0..most {

@@ -169,6 +169,7 @@ fn serve_many() {
     }
     let survivors = seconds.into_iter().flatten();
     let survived = survivors.map(|second| assert!(second.done().success())).count();
+    assert!(to_kill.is_empty(), "the work was over before all were killed");
     assert_eq!(survived + killed.len(), processes);
     for (pid, count) in broken {
         assert!(killed.contains(&pid) || count == messages, "process {pid}: {count}");

@@ -1,7 +1,7 @@
 //! Who is at the other end.
 
 use crate::common::{Second, part as own_part, scratch};
-use crate::support::{connected, kind, service};
+use crate::support::{accept, connected, kind, service};
 use ringlane::ErrorKind;
 use ringlane::session::{ConnectOptions, Server, ServerOptions, ServiceName, Session};
 use std::io::Write;
@@ -47,6 +47,19 @@ pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
             become_stranger();
             assert_eq!(kind(Session::connect(&native(name))), ErrorKind::PermissionDenied);
         }
+        "bind past a squatter" => {
+            become_stranger();
+            // SAFETY: this process has no other thread that looks at the environment.
+            unsafe { std::env::remove_var("XDG_RUNTIME_DIR") };
+            let server = Server::bind(name).unwrap();
+            let directory = format!("/dev/shm/ringlane-{STRANGER}");
+            assert!(server.path().starts_with(&directory), "{:?}", server.path());
+            let client = Session::connect(name).unwrap();
+            client.write_all(b"!").unwrap();
+            server.accept().unwrap().read_exact(&mut [0]).unwrap();
+            drop(server);
+            std::fs::remove_dir(directory).unwrap();
+        }
         "grant as a stranger" => {
             become_stranger();
             let server = Server::bind(&native(name)).unwrap();
@@ -72,8 +85,8 @@ fn x_21_each_side_knows_the_other_s_process() {
     assert!(own_part().is_none());
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start("look at the parent", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("look at the parent", &name);
+    let session = accept(&server, &mut second);
     let mut pid = [0; 4];
     session.read_exact(&mut pid).unwrap();
     let pid = u32::from_ne_bytes(pid);
@@ -109,8 +122,8 @@ fn v_14_another_user_is_let_in_by_the_mode_alone() {
     let server = Server::bind(&native(&service(&name))).unwrap();
     assert!(Second::start("be refused as a stranger", &name).done().success());
     server.set_mode(0o666).unwrap();
-    let second = Second::start("connect as a stranger", &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start("connect as a stranger", &name);
+    let session = accept(&server, &mut second);
     session.read_exact(&mut [0]).unwrap();
     assert_eq!(session.peer_uid().unwrap(), STRANGER);
     assert_eq!(kind(session.verify_same_user()), ErrorKind::PermissionDenied);
@@ -139,4 +152,18 @@ fn a_server_for_its_user_alone_turns_others_away() {
         server.turned_away() > 0
     });
     assert!(second.done().success());
+}
+
+#[test]
+fn v_16_a_directory_that_somebody_else_made_is_passed_over() {
+    if skipped_for_want_of_root() {
+        return;
+    }
+    let squatted = format!("/tmp/ringlane-{STRANGER}");
+    std::fs::create_dir(&squatted).unwrap();
+    std::fs::set_permissions(&squatted, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    let passed = Second::start("bind past a squatter", &scratch()).done().success();
+    std::fs::remove_dir(squatted).unwrap();
+    assert!(passed);
 }

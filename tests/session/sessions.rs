@@ -1,7 +1,7 @@
 //! Sessions: reading, writing, waiting, cancelling, closing, dying.
 
 use crate::common::{Second, scratch, until};
-use crate::support::{Task, connected, server, service, sleeper};
+use crate::support::{Task, accept, connected, server, service, sleeper};
 use ringlane::session::{CloseOutcome, Server, ServiceName, Session};
 use ringlane::{Peer, SessionError, Wait};
 use std::time::{Duration, Instant};
@@ -54,8 +54,8 @@ fn rest(session: &Session) -> (Vec<u8>, SessionError) {
 fn with_second(part: &str) -> (Second, Session, Server) {
     let name = scratch();
     let server = Server::bind(&service(&name)).unwrap();
-    let second = Second::start(part, &name);
-    let session = server.accept().unwrap();
+    let mut second = Second::start(part, &name);
+    let session = accept(&server, &mut second);
     (second, session, server)
 }
 

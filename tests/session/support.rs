@@ -1,6 +1,6 @@
 //! What these tests share: servers under names of their own, both sides of a session, threads with a watchdog.
 
-use crate::common::scratch;
+use crate::common::{Second, scratch};
 use nix::libc;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::{Error, ErrorKind, Name};
@@ -27,6 +27,16 @@ pub(crate) fn connected(ring: usize) -> (Session, Session) {
     let (server, name) = server();
     let client = ConnectOptions::new().outgoing(ring).incoming(ring).connect(&name).unwrap();
     (client, server.accept().unwrap())
+}
+
+/// The session of a second process, which has to come.
+pub(crate) fn accept(server: &Server, second: &mut Second) -> Session {
+    loop {
+        if let Some(session) = server.accept_timeout(Duration::from_millis(100)).unwrap() {
+            return session;
+        }
+        assert!(!second.has_ended(), "the second process ended, and never came");
+    }
 }
 
 pub(crate) fn kind<T: Debug>(result: Result<T, Error>) -> ErrorKind {
