@@ -176,6 +176,13 @@ pub(crate) fn left_by(
     });
 }
 
+/// Whether there is anything that is not done with: what somebody has taken may come again. In acknowledged
+/// rings.
+pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) -> bool {
+    // Skipped is for good, so what was looked at once need not be looked at again.
+    !sweep(common, words, capacity, |held| held.word.state() == State::Skipped)
+}
+
 /// How many positions from the head on have been claimed, and how many of them hold values; `tail` is a hint.
 pub(crate) fn depth(head: u64, capacity: u64, word: impl Fn(u64) -> u64) -> (u64, u64) {
     let turns = Turns::of(capacity);
