@@ -515,6 +515,26 @@ fn a_flush_waits_for_everybodys_values() {
     }
 }
 
+/// What was given up nobody has to take, so it is no matter that nobody is left to pass over it.
+#[test]
+fn a_flush_after_the_close_passes_what_was_given_up() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let queue = Queue::<u64>::options().capacity(4).delivery(delivery).private().unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let room = producer.try_reserve().unwrap();
+        drop(room);
+        drop(consumer);
+        assert_eq!(producer.flush(None), Ok(()), "{delivery:?}");
+        consumer = queue.consumer().unwrap();
+        producer.push(1).unwrap();
+        drop(producer.try_reserve().unwrap());
+        assert_eq!(consumer.available(), 1);
+        drop(consumer);
+        assert_eq!(producer.flush(None), Err(PushError::Closed(())), "{delivery:?}");
+        assert_eq!(queue.consumer().unwrap().try_pop(), Ok(1));
+    }
+}
+
 /// Room that was made by passing what was given up is news for those who sleep until there is room.
 #[test]
 fn room_where_nothing_was_taken_wakes_producers() {

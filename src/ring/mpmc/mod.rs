@@ -90,7 +90,7 @@ fn come_again(common: &Common) {
     common.again.fetch_add(1, Ordering::Release);
 }
 
-/// Moves the head of an acknowledged ring past what is done with.
+/// Moves the head past what is done with or given up. Of a ring that is not acknowledged, past what is given up.
 pub(crate) fn pass(common: &Common, words: &impl Words, turns: Turns) -> bool {
     let mut moved = false;
     for _ in 0..LOOKS {
