@@ -1,6 +1,9 @@
 //! Values through rings for many: order, limits, ends coming and going, both kinds of delivery.
 #![cfg(not(loom))]
 
+mod common;
+
+use common::until;
 use proptest::prelude::*;
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
 use ringlane::{ErrorKind, Name, Peer, PopError, PushError, Wait};
@@ -512,6 +515,26 @@ fn a_flush_waits_for_everybodys_values() {
     }
 }
 
+/// What was given up nobody has to take, so it is no matter that nobody is left to pass over it.
+#[test]
+fn a_flush_after_the_close_passes_what_was_given_up() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let queue = Queue::<u64>::options().capacity(4).delivery(delivery).private().unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let room = producer.try_reserve().unwrap();
+        drop(room);
+        drop(consumer);
+        assert_eq!(producer.flush(None), Ok(()), "{delivery:?}");
+        consumer = queue.consumer().unwrap();
+        producer.push(1).unwrap();
+        drop(producer.try_reserve().unwrap());
+        assert_eq!(consumer.available(), 1);
+        drop(consumer);
+        assert_eq!(producer.flush(None), Err(PushError::Closed(())), "{delivery:?}");
+        assert_eq!(queue.consumer().unwrap().try_pop(), Ok(1));
+    }
+}
+
 /// Room that was made by passing what was given up is news for those who sleep until there is room.
 #[test]
 fn room_where_nothing_was_taken_wakes_producers() {
@@ -578,4 +601,67 @@ fn sleeping_takes_no_descriptors_for_ends_of_this_process() {
         assert_eq!(consumer.pop_timeout(Duration::from_millis(1)), Err(PopError::Empty));
     }
     assert!(watches() <= before + 9, "{} descriptors", watches() - before);
+}
+
+/// What somebody holds may come again, so nobody is told that nothing more comes.
+#[test]
+fn a_queue_does_not_end_while_a_value_may_come_again() {
+    let mut options = Queue::<u64>::options();
+    let queue = options.capacity(4).delivery(Delivery::AtLeastOnce).private().unwrap();
+    let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let mut other = queue.consumer().unwrap();
+    let mut clone = one.clone();
+    producer.push(1).unwrap();
+    let taken = one.take().unwrap();
+    drop(producer);
+    for consumer in [&mut other, &mut clone] {
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        assert_eq!(consumer.pop_timeout(Duration::from_millis(1)), Err(PopError::Empty));
+        assert_eq!(consumer.peer(), Peer::Closed);
+    }
+    drop(taken);
+    let taken = other.try_take().unwrap();
+    assert_eq!((*taken, taken.is_again()), (1, true));
+    assert_eq!(clone.try_pop(), Err(PopError::Empty));
+    taken.acknowledge();
+    assert_eq!((clone.try_pop(), clone.pop()), (Err(PopError::Closed), Err(PopError::Closed)));
+}
+
+/// After a close an acknowledgement may be what a sleeper waits for: that nothing comes again.
+#[test]
+fn the_last_acknowledgement_wakes_who_waits() {
+    use std::os::unix::fs::FileExt;
+    /// Where the words of those who wait for values are: announcements, those answered, and the epoch.
+    const ITEMS: u64 = 1024 + 3 * 128;
+    let name = name("last");
+    let mut options = Queue::<u64>::options();
+    let queue = options.capacity(4).delivery(Delivery::AtLeastOnce).create(&name).unwrap();
+    let path = format!("/dev/shm/{name}");
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let word = |at: u64| {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, ITEMS + at).unwrap();
+        u32::from_ne_bytes(bytes)
+    };
+    let mut producer = queue.producer().unwrap();
+    let (mut one, mut other) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+    producer.push(1).unwrap();
+    let taken = one.take().unwrap();
+    drop(producer);
+    // Somebody has announced that it sleeps.
+    let (asleep, epoch) = (word(4).wrapping_add(1), word(8));
+    file.write_all_at(&asleep.to_ne_bytes(), ITEMS).unwrap();
+    taken.acknowledge();
+    assert_eq!((word(4), word(8)), (asleep, epoch.wrapping_add(1)));
+    // And one that does.
+    let mut producer = queue.producer().unwrap();
+    producer.push(2).unwrap();
+    let taken = one.take().unwrap();
+    drop(producer);
+    other.set_wait(Wait::Park);
+    let announced = word(0);
+    let sleeper = std::thread::spawn(move || other.pop());
+    until("it has announced its sleep", || word(0) != announced);
+    assert_eq!(taken.acknowledge(), 2);
+    assert_eq!(sleeper.join().unwrap(), Err(PopError::Closed));
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use ringlane::{
-    CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, record, spsc,
+    CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, mpmc, record, spsc,
 };
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,13 @@ fn second_process() {
             for n in 0..3 {
                 producer.push(n).unwrap();
             }
+            loop {
+                std::thread::park();
+            }
+        }
+        "produce one for many and hang" => {
+            let mut producer = mpmc::Queue::<u64>::open(&name).unwrap().producer().unwrap();
+            producer.push(1).unwrap();
             loop {
                 std::thread::park();
             }
@@ -225,6 +232,40 @@ fn a_killed_producer_is_noticed_after_all_it_pushed_and_replaced() {
     let mut producer = queue.producer().unwrap();
     producer.push(9).unwrap();
     assert_eq!(consumer.pop(), Ok(9));
+}
+
+#[test]
+fn a_killed_producer_of_many_is_told_after_all_is_acknowledged() {
+    let name = name("dead-of-many");
+    let mut options = mpmc::Queue::<u64>::options();
+    let queue = options.delivery(mpmc::Delivery::AtLeastOnce).create(&name).unwrap();
+    let (mut one, mut other) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+    for wait in [Wait::Spin, Wait::Yield, Wait::SpinThenPark, Wait::Park] {
+        other.set_wait(wait);
+        let second = Second::start("produce one for many and hang", &name);
+        until("the value", || {
+            one.wait_peer(None) && one.pop_timeout(Duration::from_secs(60)) == Ok(1)
+        });
+        let mut producer = queue.producer().unwrap();
+        producer.push(2).unwrap();
+        let taken = one.take().unwrap();
+        drop(producer);
+        second.kill();
+        assert_eq!(other.pop_timeout(Duration::from_millis(5)), Err(PopError::Empty));
+        assert_eq!(other.peer(), Peer::Died);
+        drop(taken);
+        let taken = other.take().unwrap();
+        assert_eq!((*taken, taken.is_again()), (2, true));
+        assert_eq!(one.pop_timeout(Duration::from_millis(5)), Err(PopError::Empty));
+        drop(taken);
+        let taken = one.take().unwrap();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| other.pop());
+            assert_eq!(taken.acknowledge(), 2);
+            assert_eq!(sleeper.join().unwrap(), Err(PopError::PeerDied));
+        });
+        assert_eq!(one.pop(), Err(PopError::PeerDied));
+    }
 }
 
 #[test]

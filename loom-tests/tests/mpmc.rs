@@ -298,3 +298,18 @@ fn two_acknowledge_next_to_each_other_and_all_room_is_there() {
         assert_eq!(rest(&mut one), [3, 4]);
     });
 }
+
+#[test]
+fn the_last_acknowledgement_wakes_who_waits_for_what_may_come_again() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        producer.try_push(1).unwrap();
+        let taken = one.try_take().unwrap();
+        drop(producer);
+        let thread = thread::spawn(move || other.pop());
+        assert_eq!(taken.acknowledge(), 1);
+        assert_eq!(thread.join().unwrap(), Err(PopError::Closed));
+    });
+}

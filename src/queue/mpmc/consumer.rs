@@ -83,8 +83,8 @@ impl<T: Plain> Consumer<T> {
     /// Takes the next value if it is there. Never waits.
     ///
     /// # Errors
-    /// [`PopError::Empty`], [`PopError::Closed`] if every producer has closed and nothing is left,
-    /// [`PopError::Stalled`] if the next value is still being written by a process that lives.
+    /// [`PopError::Empty`], [`PopError::Closed`] if every producer has closed and nothing is left that is there
+    /// or may come again, [`PopError::Stalled`] if the next value is still being written by a process that lives.
     ///
     /// ```
     /// use ringlane::{PopError, mpmc::Queue};
@@ -233,9 +233,13 @@ impl<T: Plain> Consumer<T> {
         settled
     }
 
-    fn release(&self, position: u64) {
+    fn release(&mut self, position: u64) {
         self.ring.acknowledge(self.seat.forum().common(), &self.seat.slots, position);
         self.seat.notify();
+        // Behind the fence of that: who sleeps because of what we had goes by members that we see, too.
+        if self.seat.others_gone() {
+            self.seat.notify_items();
+        }
     }
 
     /// Nothing was taken: why, and for good? `attempt` is what was tried.
@@ -255,6 +259,9 @@ impl<T: Plain> Consumer<T> {
                 Nothing::Empty => match attempt(self) {
                     // The last value may have come between our look and the close.
                     Ok(value) => return Ok(value),
+                    Err(Nothing::Empty) if self.seat.may_come_again() => {
+                        return Err(PopError::Empty);
+                    }
                     Err(Nothing::Empty) => return Err(PopError::Closed),
                     Err(pending) => pending,
                 },
@@ -280,7 +287,9 @@ impl<T: Plain> Consumer<T> {
     ///
     /// # Errors
     /// [`PopError::Closed`], and [`PopError::PeerDied`] if no producer lives and one of them died, after
-    /// everything committed has been taken.
+    /// everything committed has been taken. In an acknowledged queue only after all of it has been
+    /// acknowledged: what somebody holds may come again. So this waits for a [`Taken`] that a clone of this end
+    /// holds, too, and without end if it is this thread that holds it, or if it was forgotten.
     ///
     /// ```
     /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
@@ -361,8 +370,8 @@ impl<T: Plain> Consumer<T> {
                 }
                 Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
                     Ok(value) => Some(Ok(value)),
-                    Err(Nothing::Empty) => Some(Err(PopError::Closed)),
-                    Err(Nothing::Pending(_)) => None,
+                    Err(Nothing::Empty) if !c.seat.may_come_again() => Some(Err(PopError::Closed)),
+                    Err(_) => None,
                 },
                 Err(Nothing::Empty) => None,
             }

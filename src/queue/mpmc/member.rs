@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::layout::{Crowd, Forum, Kind, Peer, Place, Segment, Side, Slots, Turns};
 use crate::queue::end::Waits;
-use crate::ring::mpmc::{Held, Resolved, left_by, resolve};
+use crate::ring::mpmc::{Held, Resolved, is_any_left, left_by, resolve};
 use crate::sync::Ordering;
 #[cfg(not(loom))]
 use crate::wait::Watch;
@@ -129,6 +129,8 @@ pub(super) struct Seat<T> {
     /// The number of changes among the members that `others` goes by.
     changes: u32,
     others: Peer,
+    /// The number of changes before the last announcement of a sleep.
+    announced: u32,
     /// Whether it is time to ask the kernel about who holds what we wait for.
     pub(super) ask: bool,
 }
@@ -146,6 +148,7 @@ impl<T> Seat<T> {
             wait: Wait::default(),
             changes: 0,
             others: Peer::Vacant,
+            announced: 0,
             ask: false,
         };
         seat.refresh();
@@ -169,10 +172,32 @@ impl<T> Seat<T> {
     /// Whether all on the other side have closed, as far as they say so themselves.
     #[inline(always)]
     pub(super) fn others_closed(&mut self) -> bool {
-        if self.forum().common().members.changes.load(Ordering::Relaxed) != self.changes {
+        self.refresh_if_changed() == Peer::Closed
+    }
+
+    /// Whether nobody is left on the other side, as far as somebody has said so.
+    #[inline(always)]
+    pub(super) fn others_gone(&mut self) -> bool {
+        matches!(self.refresh_if_changed(), Peer::Closed | Peer::Died)
+    }
+
+    #[inline(always)]
+    fn refresh_if_changed(&mut self) -> Peer {
+        if self.changes_now() != self.changes {
             self.refresh();
         }
-        self.others == Peer::Closed
+        self.others
+    }
+
+    #[inline(always)]
+    fn changes_now(&self) -> u32 {
+        self.forum().common().members.changes.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody holds a value that is not acknowledged.
+    #[cold]
+    pub(super) fn may_come_again(&self) -> bool {
+        self.acked && is_any_left(self.forum().common(), &self.slots, self.slots.capacity())
     }
 
     /// Looks who is there.
@@ -254,7 +279,17 @@ impl<T> Waits for Seat<T> {
 
     fn peer(&mut self) -> Peer {
         self.ask = true;
-        self.refresh()
+        let others = self.refresh();
+        // A producer's death is not the end of what consumers still hold, and may give back.
+        if others == Peer::Died && self.place().side() == Side::Consumer && self.may_come_again() {
+            if self.changes_now() != self.announced {
+                // Who acknowledges may not have heard of the death before our fence, and so not call us. Then
+                // we announce our sleep anew.
+                self.notify_items();
+            }
+            return Peer::Closed;
+        }
+        others
     }
 
     fn watch(&mut self) -> bool {
@@ -263,6 +298,7 @@ impl<T> Waits for Seat<T> {
     }
 
     fn announce(&mut self) -> Asleep {
+        self.announced = self.changes_now();
         self.bell.announce(self.gate(), &self.forum().common().members)
     }
 

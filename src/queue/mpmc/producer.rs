@@ -311,9 +311,9 @@ impl<T: Plain> Producer<T> {
         let flushed = |p: &mut Self| {
             let closed = p.seat.others_closed();
             let common = p.seat.forum().common();
-            if p.seat.acked {
-                // What is done with at the head, who was done with it may have died before passing it.
-                pass(common, &p.seat.slots, p.ring.turns());
+            // What is done with or given up at the head: there may be nobody left who passes it.
+            if pass(common, &p.seat.slots, p.ring.turns()) {
+                p.seat.notify_room();
             }
             let head = common.head.load(Ordering::Relaxed);
             match head.wrapping_sub(tail).cast_signed() {

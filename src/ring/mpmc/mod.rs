@@ -90,7 +90,7 @@ fn come_again(common: &Common) {
     common.again.fetch_add(1, Ordering::Release);
 }
 
-/// Moves the head of an acknowledged ring past what is done with.
+/// Moves the head past what is done with or given up. Of a ring that is not acknowledged, past what is given up.
 pub(crate) fn pass(common: &Common, words: &impl Words, turns: Turns) -> bool {
     let mut moved = false;
     for _ in 0..LOOKS {
@@ -137,6 +137,28 @@ pub(crate) fn resolve(
     Some(resolved)
 }
 
+/// Goes over what has been claimed from the head on, for as long as `more` says so. Whether it came to the end;
+/// where others were faster it goes on from the head.
+fn sweep(
+    common: &Common,
+    words: &impl Words,
+    capacity: u64,
+    mut more: impl FnMut(Held) -> bool,
+) -> bool {
+    let turns = Turns::of(capacity);
+    let mut position = common.head.load(Ordering::Relaxed);
+    for _ in 0..capacity.saturating_add(u64::from(LOOKS)) {
+        let word = Control(words.word(position).load(Ordering::Relaxed));
+        match turns.turn(word, position) {
+            Turn::Current if !more(Held { position, word }) => return false,
+            Turn::Current => position = position.wrapping_add(word.run()),
+            Turn::Later => position = common.head.load(Ordering::Relaxed),
+            Turn::Earlier => return true,
+        }
+    }
+    false
+}
+
 /// Slots that a place's former holders left, before the place's generations come round. `find` is told each.
 pub(crate) fn left_by(
     common: &Common,
@@ -145,21 +167,20 @@ pub(crate) fn left_by(
     place: u8,
     mut find: impl FnMut(Held),
 ) {
-    let turns = Turns::of(capacity);
-    let mut position = common.head.load(Ordering::Relaxed);
-    let end = position.wrapping_add(capacity);
-    while position.wrapping_sub(end).cast_signed() < 0 {
-        let word = Control(words.word(position).load(Ordering::Relaxed));
-        let current = turns.turn(word, position) == Turn::Current;
-        let held = matches!(word.state(), State::Claimed | State::Taken);
-        if current && held && word.owner().place == place {
-            find(Held { position, word });
+    sweep(common, words, capacity, |held| {
+        let is_held = matches!(held.word.state(), State::Claimed | State::Taken);
+        if is_held && held.owner().place == place {
+            find(held);
         }
-        if !current {
-            break;
-        }
-        position = position.wrapping_add(word.run());
-    }
+        true
+    });
+}
+
+/// Whether there is anything that is not done with: what somebody has taken may come again. In acknowledged
+/// rings.
+pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) -> bool {
+    // Skipped is for good, so what was looked at once need not be looked at again.
+    !sweep(common, words, capacity, |held| held.word.state() == State::Skipped)
 }
 
 /// How many positions from the head on have been claimed, and how many of them hold values; `tail` is a hint.
