@@ -50,7 +50,10 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
 
 fn sources() -> String {
     let files = ["error", "shm/options", "shm/map", "shm/mapping", "shm/memory", "shm/name"];
-    files.map(|file| text(&format!("src/{file}.rs"))).concat()
+    let sessions = fs::read_dir(root().join("src/session")).expect("the sources of sessions");
+    let sessions =
+        sessions.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"));
+    files.map(|file| text(&format!("src/{file}.rs"))).into_iter().chain(sessions).collect()
 }
 
 #[test]
@@ -69,8 +72,10 @@ fn every_row_names_tests_that_are_there() {
         let tests = row.get(2).into_iter().flat_map(|cell| quoted(cell));
         for test in tests {
             let (file, function) = test.split_once("::").expect("a file and a function");
-            let source = text(&format!("tests/memory/{file}.rs"));
-            assert!(source.contains(&format!("#[test]\nfn {function}()")), "no test {test}");
+            let heading = format!("#[test]\nfn {function}()");
+            let paths = ["memory", "session"].map(|of| format!("tests/{of}/{file}.rs"));
+            let files = paths.iter().filter(|path| root().join(path).exists());
+            assert!(files.into_iter().any(|path| text(path).contains(&heading)), "no test {test}");
             seen += 1;
         }
     }
@@ -106,12 +111,21 @@ fn every_item_named_is_there() {
     let (page, sources) = (text("docs/seeds.md"), sources());
     let capabilities = text("src/shm/capabilities.rs");
     for row in rows(&page).into_iter().filter(|row| row.len() == 4) {
-        for item in quoted(row[1]).filter(|item| item.contains("::")) {
+        let ours = |item: &&str| item.contains("::") && !item.starts_with("Option::");
+        for item in quoted(row[1]).filter(ours) {
             let last = item.rsplit("::").next().expect("a last part");
             let there =
-                [format!("pub fn {last}("), format!("    {last},\n"), format!("pub {last}:")];
-            let there =
-                there.iter().any(|text| sources.contains(text) || capabilities.contains(text));
+                [format!("pub fn {last}("), format!("    {last},\n"), format!("pub {last}:")]
+                    .into_iter()
+                    .chain([
+                        format!("pub struct {last}"),
+                        format!("    {last} {{"),
+                        // What a trait has.
+                        format!("\n    fn {last}("),
+                    ]);
+            let there = there
+                .into_iter()
+                .any(|text| sources.contains(&text) || capabilities.contains(&text));
             assert!(there, "no item {item}");
         }
     }
