@@ -280,16 +280,24 @@ pub(crate) fn unlink(name: &str, handle: Option<&Handle>) -> Result<()> {
 /// removal, none finds the name moved on to another object by another. Without the lock, which a process
 /// stopped at the wrong moment can withhold, it goes on after a while.
 fn take_turn(handle: Handle) -> Option<Flock<Handle>> {
-    let mut handle = handle;
-    for _ in 0..LOCK_TRIES {
+    lock_within(handle, LOCK_TRIES).ok().flatten()
+}
+
+/// An exclusive lock on what the handle means, tried so many times, a millisecond apart. None if somebody else
+/// has it all the while.
+pub(super) fn lock_within(
+    mut handle: Handle,
+    tries: u32,
+) -> std::result::Result<Option<Flock<Handle>>, Errno> {
+    for _ in 0..tries {
         match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
-            Ok(turn) => return Some(turn),
+            Ok(turn) => return Ok(Some(turn)),
             Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => handle = back,
-            Err(_) => return None,
+            Err((_, errno)) => return Err(errno),
         }
         std::thread::sleep(LOCK_PAUSE);
     }
-    None
+    Ok(None)
 }
 
 fn unlink_same(name: &str, identity: Identity) -> Result<()> {

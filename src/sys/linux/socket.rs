@@ -2,10 +2,11 @@
 #![allow(unsafe_code, reason = "system calls")]
 
 use super::super::{Credentials, Identity, Received};
+use super::object::lock_within;
 use super::{Handle, failed, stat};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
@@ -20,9 +21,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often, and how long apart, the lock that orders those who bind in a directory is tried.
+/// How often the lock that orders those who bind in a directory is tried, a millisecond apart.
 const LOCK_TRIES: u32 = 1000;
-const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// Descriptors that come with a message are closed beyond this number; no message here has more than one.
 const MOST_HANDLES: usize = 4;
@@ -54,17 +54,11 @@ fn io(call: &'static str) -> impl Fn(std::io::Error) -> Error {
 fn take_turn_in(path: &Path) -> Result<Flock<Handle>> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut handle =
+    let handle =
         nix::fcntl::open(parent, flags, Mode::empty()).map_err(failed("open its directory"))?;
-    for _ in 0..LOCK_TRIES {
-        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
-            Ok(turn) => return Ok(turn),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => handle = back,
-            Err((_, errno)) => return Err(Error::os("lock its directory", errno as i32)),
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Err(Error::new(ErrorKind::InUse, "somebody holds a lock on its directory"))
+    let held = || Error::new(ErrorKind::InUse, "somebody holds a lock on its directory");
+    let lock = lock_within(handle, LOCK_TRIES);
+    lock.map_err(|errno| Error::os("lock its directory", errno as i32))?.ok_or_else(held)
 }
 
 /// Whether a socket is there that nobody listens to any more.
