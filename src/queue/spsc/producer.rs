@@ -383,8 +383,7 @@ impl<'a, T: Plain> Reserve<'a, T> {
     /// ```
     #[inline]
     pub fn fill(&mut self, values: impl IntoIterator<Item = T>) -> usize {
-        let values = values.into_iter().take(self.len);
-        self.producer.slots.cells().store_each(self.tail, self.len, values)
+        self.producer.slots.cells().store_each(self.tail, self.len, values.into_iter())
     }
 
     /// Puts as many values in as there is room for.
