@@ -52,60 +52,40 @@ fn names() -> [Name; 2] {
     })
 }
 
-pub(crate) fn many<const W: usize>() -> f64 {
-    let names = names();
-    let rings =
-        names.clone().map(|name| mpmc::Queue::<Message<W>>::create(&name, 64).expect("new"));
-    let open = |way: usize| mpmc::Queue::<Message<W>>::open(&names[way]).expect("open");
-    let took = child_pair(
-        |lines| {
-            let (mut tx, mut rx) =
-                (open(0).producer().expect("tx"), open(1).consumer().expect("rx"));
-            rx.set_wait(Wait::Spin);
-            time(lines, |n| {
-                tx.push([n; W]).expect("push");
-                assert_eq!(rx.pop().expect("pop"), [n; W]);
-            });
-        },
-        |_| {
-            let (mut tx, mut rx) =
-                (open(1).producer().expect("tx"), open(0).consumer().expect("rx"));
-            rx.set_wait(Wait::Spin);
-            for _ in 0..TRIPS {
-                tx.push(rx.pop().expect("pop")).expect("push");
-            }
-        },
-        took,
-    );
-    drop(rings);
-    took
+/// Both kinds of ring have the same verbs, and no type in common.
+macro_rules! trips {
+    ($name:ident, $kind:ident) => {
+        pub(crate) fn $name<const W: usize>() -> f64 {
+            let names = names();
+            let rings = names
+                .clone()
+                .map(|name| $kind::Queue::<Message<W>>::create(&name, 64).expect("new"));
+            let open = |way: usize| $kind::Queue::<Message<W>>::open(&names[way]).expect("open");
+            let took = child_pair(
+                |lines| {
+                    let (mut tx, mut rx) =
+                        (open(0).producer().expect("tx"), open(1).consumer().expect("rx"));
+                    rx.set_wait(Wait::Spin);
+                    time(lines, |n| {
+                        tx.push([n; W]).expect("push");
+                        assert_eq!(rx.pop().expect("pop"), [n; W]);
+                    });
+                },
+                |_| {
+                    let (mut tx, mut rx) =
+                        (open(1).producer().expect("tx"), open(0).consumer().expect("rx"));
+                    rx.set_wait(Wait::Spin);
+                    for _ in 0..TRIPS {
+                        tx.push(rx.pop().expect("pop")).expect("push");
+                    }
+                },
+                took,
+            );
+            drop(rings);
+            took
+        }
+    };
 }
 
-pub(crate) fn pair<const W: usize>() -> f64 {
-    let names = names();
-    let rings =
-        names.clone().map(|name| spsc::Queue::<Message<W>>::create(&name, 64).expect("new"));
-    let open = |way: usize| spsc::Queue::<Message<W>>::open(&names[way]).expect("open");
-    let took = child_pair(
-        |lines| {
-            let (mut tx, mut rx) =
-                (open(0).producer().expect("tx"), open(1).consumer().expect("rx"));
-            rx.set_wait(Wait::Spin);
-            time(lines, |n| {
-                tx.push([n; W]).expect("push");
-                assert_eq!(rx.pop().expect("pop"), [n; W]);
-            });
-        },
-        |_| {
-            let (mut tx, mut rx) =
-                (open(1).producer().expect("tx"), open(0).consumer().expect("rx"));
-            rx.set_wait(Wait::Spin);
-            for _ in 0..TRIPS {
-                tx.push(rx.pop().expect("pop")).expect("push");
-            }
-        },
-        took,
-    );
-    drop(rings);
-    took
-}
+trips!(many, mpmc);
+trips!(pair, spsc);
