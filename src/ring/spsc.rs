@@ -29,10 +29,8 @@ impl Writer {
         let capacity = cells.capacity();
         // ORDERING(head): Acquire. Pairs with ORDERING(head) in Reader::release.
         let head = peer.at.load(Ordering::Acquire);
-        let used = depth(own.at.load(Ordering::Relaxed), head, capacity, |at| {
-            (!cells.is_dense()).then(|| cells.sequence(at).load(Ordering::Relaxed))
-        });
-        let tail = head.wrapping_add(used.ok_or(Corrupt)?);
+        let used = depth_in(own.at.load(Ordering::Relaxed), head, cells).ok_or(Corrupt)?;
+        let tail = head.wrapping_add(used);
         if !cells.is_dense() {
             // Relaxed: the slots publish. Side by side the position does, and it is right already.
             own.at.store(tail, Ordering::Relaxed);
@@ -142,11 +140,7 @@ impl Reader {
 
     /// How many values are there to be taken.
     pub(crate) fn depth<T>(&self, own: &Position, peer: &Position, cells: Cells<'_, T>) -> u64 {
-        let tail = peer.at.load(Ordering::Relaxed);
-        let depth = depth(tail, self.head(own), cells.capacity(), |at| {
-            (!cells.is_dense()).then(|| cells.sequence(at).load(Ordering::Relaxed))
-        });
-        depth.unwrap_or(0)
+        depth_in(peer.at.load(Ordering::Relaxed), self.head(own), cells).unwrap_or(0)
     }
 
     /// How many values, up to `most`, have been published from the head on: these can be read.
@@ -226,6 +220,13 @@ impl Reader {
 /// position saying so: in slots, all of a span.
 fn unstored<T>(cells: Cells<'_, T>) -> u64 {
     if cells.is_dense() { 0 } else { cells.capacity() }
+}
+
+/// [`depth`] of a ring that is mapped.
+fn depth_in<T>(tail: u64, head: u64, cells: Cells<'_, T>) -> Option<u64> {
+    depth(tail, head, cells.capacity(), |at| {
+        (!cells.is_dense()).then(|| cells.sequence(at).load(Ordering::Relaxed))
+    })
 }
 
 /// How many values lie between a head and what has been published, of which `tail` says all, or all but the
