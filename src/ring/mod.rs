@@ -5,9 +5,10 @@
 //! * I1. A position only grows. The producer's is `tail`, the consumer's `head`; `tail - head` never
 //!   exceeds the capacity.
 //! * I2. A side writes its own position, and the peer's is read once per use and checked against I1 before it
-//!   counts. Values keep their own in the segment alone: each further line that is stored to costs up to half
-//!   of the rate, because stores to lines in turn do not combine. Records keep a private copy, and store it
-//!   in the segment once in [`MIRROR`] publications.
+//!   counts. Its own it keeps in private memory, too: a line that the peer polls is elsewhere when it is to be
+//!   read. Only the producer of values in slots, whose line nobody polls, reads its own in the segment: each
+//!   further line that it stores to costs up to half of the rate, because stores to lines in turn do not
+//!   combine. A producer of records stores its position in the segment once in [`MIRROR`] publications.
 //! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
 //!   the consumer never writes data. A call cell has one
 //!   place for both directions instead: who has the turn writes.

@@ -17,6 +17,11 @@ pub(crate) struct Writer {
     /// The position up to which there is room, as far as known: a head plus the capacity.
     limit: u64,
     capacity: u64,
+    dense: bool,
+    /// The position to publish next, side by side: the consumer polls the line of the one in the segment, and
+    /// takes it away from who would read it there. In slots nobody polls it, and it is read in the segment: a
+    /// copy here would be one more line to store to at each publication.
+    tail: u64,
 }
 
 impl Writer {
@@ -35,14 +40,14 @@ impl Writer {
             // Relaxed: the slots publish. Side by side the position does, and it is right already.
             own.at.store(tail, Ordering::Relaxed);
         }
-        Ok(Writer { limit: head.wrapping_add(capacity), capacity })
+        let limit = head.wrapping_add(capacity);
+        Ok(Writer { limit, capacity, dense: cells.is_dense(), tail })
     }
 
-    /// The position to publish next. It lives in our part of the segment and nowhere else: a second copy
-    /// would cost a second line to store to at each publication.
+    /// The position to publish next.
     #[inline(always)]
     pub(crate) fn tail(&self, own: &Position) -> u64 {
-        own.at.load(Ordering::Relaxed)
+        if self.dense { self.tail } else { own.at.load(Ordering::Relaxed) }
     }
 
     /// Makes sure that there is room for `count` values, at most the capacity, from the tail on.
@@ -89,11 +94,19 @@ impl Writer {
     /// Hands `count` values from the tail on to the consumer. This is the commit: of one value after
     /// another in slots, and of all at once side by side.
     #[inline(always)]
-    pub(crate) fn publish<T>(&self, tail: u64, count: u64, own: &Position, cells: Cells<'_, T>) {
+    pub(crate) fn publish<T>(
+        &mut self,
+        tail: u64,
+        count: u64,
+        own: &Position,
+        cells: Cells<'_, T>,
+    ) {
         let end = tail.wrapping_add(count);
         if cells.is_dense() {
             // ORDERING(tail): Release. Pairs with ORDERING(tail) in Reader::refresh: makes the values visible.
-            return own.at.store(end, Ordering::Release);
+            own.at.store(end, Ordering::Release);
+            self.tail = end;
+            return;
         }
         let mut at = tail;
         while at != end {
@@ -112,6 +125,9 @@ impl Writer {
 pub(crate) struct Reader {
     /// The position up to which values have been seen, where they lie side by side.
     known: u64,
+    /// The position to take next. The producer polls the line of the one in the segment while the ring is full,
+    /// and takes it away from who would read it there.
+    head: u64,
 }
 
 impl Reader {
@@ -129,18 +145,18 @@ impl Reader {
         if lead > cells.capacity() + spare {
             return Err(Corrupt);
         }
-        Ok(Reader { known: head })
+        Ok(Reader { known: head, head })
     }
 
-    /// The position to take next. As [`Writer::tail`], it lives in the segment only.
+    /// The position to take next.
     #[inline(always)]
-    pub(crate) fn head(&self, own: &Position) -> u64 {
-        own.at.load(Ordering::Relaxed)
+    pub(crate) fn head(&self) -> u64 {
+        self.head
     }
 
     /// How many values are there to be taken.
-    pub(crate) fn depth<T>(&self, own: &Position, peer: &Position, cells: Cells<'_, T>) -> u64 {
-        depth_in(peer.at.load(Ordering::Relaxed), self.head(own), cells).unwrap_or(0)
+    pub(crate) fn depth<T>(&self, peer: &Position, cells: Cells<'_, T>) -> u64 {
+        depth_in(peer.at.load(Ordering::Relaxed), self.head, cells).unwrap_or(0)
     }
 
     /// How many values, up to `most`, have been published from the head on: these can be read.
@@ -148,20 +164,15 @@ impl Reader {
     pub(crate) fn acquire<T>(
         &mut self,
         most: u64,
-        own: &Position,
         peer: &Position,
         cells: Cells<'_, T>,
     ) -> Result<u64, Corrupt> {
-        let head = self.head(own);
+        let head = self.head;
         if cells.is_dense() {
-            let capacity = cells.capacity();
-            let mut there = self.known.wrapping_sub(head);
-            // What is known lies within the capacity, unless our own position was written over.
-            if there < most || there > capacity {
-                self.refresh(head, peer, capacity)?;
-                there = self.known.wrapping_sub(head);
+            if self.known.wrapping_sub(head) < most {
+                self.refresh(peer, cells.capacity())?;
             }
-            return Ok(most.min(there));
+            return Ok(most.min(self.known.wrapping_sub(head)));
         }
         let mut found = 0;
         // Not more than there are slots, whatever their words say.
@@ -178,28 +189,21 @@ impl Reader {
 
     /// Looks so many times, or until there is something to be acquired; says whether there is.
     #[inline(always)]
-    pub(crate) fn poll<T>(
-        &self,
-        own: &Position,
-        peer: &Position,
-        cells: Cells<'_, T>,
-        times: u32,
-    ) -> bool {
-        let head = self.head(own);
+    pub(crate) fn poll<T>(&self, peer: &Position, cells: Cells<'_, T>, times: u32) -> bool {
         if cells.is_dense() {
             let known = self.known;
             return looks(times, || peer.at.load(Ordering::Relaxed) != known);
         }
-        let (word, next) = (cells.sequence(head), head.wrapping_add(1));
+        let (word, next) = (cells.sequence(self.head), self.head.wrapping_add(1));
         looks(times, || word.load(Ordering::Relaxed) == next)
     }
 
     /// Looks how far the producer is.
     #[inline(never)]
-    fn refresh(&mut self, head: u64, peer: &Position, capacity: u64) -> Result<(), Corrupt> {
+    fn refresh(&mut self, peer: &Position, capacity: u64) -> Result<(), Corrupt> {
         // ORDERING(tail): Acquire. Pairs with ORDERING(tail) in Writer::publish.
         let tail = peer.at.load(Ordering::Acquire);
-        if tail.wrapping_sub(head) > capacity {
+        if tail.wrapping_sub(self.head) > capacity {
             return Err(Corrupt);
         }
         self.known = tail;
@@ -208,8 +212,9 @@ impl Reader {
 
     /// Gives `count` values' places back to the producer. This is the acknowledgement.
     #[inline(always)]
-    pub(crate) fn release(&self, head: u64, count: u64, own: &Position) {
-        let head = head.wrapping_add(count);
+    pub(crate) fn release(&mut self, count: u64, own: &Position) {
+        let head = self.head.wrapping_add(count);
+        self.head = head;
         // ORDERING(head): Release. Pairs with ORDERING(head) in Writer::vacancy: our copies of the values are
         // complete before their places are written again.
         own.at.store(head, Ordering::Release);

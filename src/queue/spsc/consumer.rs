@@ -52,16 +52,15 @@ impl<T: Plain> Consumer<T> {
     #[inline(always)]
     fn acquire(&mut self, most: u64) -> Result<u64> {
         let Consumer { end, ring, slots } = self;
-        let acquired = ring.acquire(most, end.own(), end.peer_position(), slots.cells());
+        let acquired = ring.acquire(most, end.peer_position(), slots.cells());
         acquired.map_err(|_| PopError::Corrupt)
     }
 
     /// Copies a value that was acquired, and gives its place back.
     #[inline(always)]
     fn take(&mut self) -> T {
-        let head = self.ring.head(self.end.own());
-        let value = self.slots.cells().load(head);
-        self.ring.release(head, 1, self.end.own());
+        let value = self.slots.cells().load(self.ring.head());
+        self.ring.release(1, self.end.own());
         self.end.notify();
         value
     }
@@ -117,7 +116,7 @@ impl<T: Plain> Consumer<T> {
     /// Looks so many times whether there is a value to be acquired.
     #[inline(always)]
     fn poll(&self, times: u32) -> bool {
-        self.ring.poll(self.end.own(), self.end.peer_position(), self.slots.cells(), times)
+        self.ring.poll(self.end.peer_position(), self.slots.cells(), times)
     }
 
     /// Waits until there is a value to be acquired: first here, without a call into what is rarely needed.
@@ -269,7 +268,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn depth(&self) -> usize {
-        self.ring.depth(self.end.own(), self.end.peer_position(), self.slots.cells()) as usize
+        self.ring.depth(self.end.peer_position(), self.slots.cells()) as usize
     }
 
     front::end! {
@@ -305,7 +304,7 @@ pub struct Span<'a, T> {
 impl<'a, T: Plain> Span<'a, T> {
     #[inline(always)]
     fn of(consumer: &'a mut Consumer<T>, len: u64) -> Self {
-        let head = consumer.ring.head(consumer.end.own());
+        let head = consumer.ring.head();
         Span { consumer, head, len: len as usize }
     }
 
@@ -453,7 +452,7 @@ impl<'a, T: Plain> Span<'a, T> {
     pub fn release_len(self, len: usize) {
         assert!(len <= self.len, "release of {len} values, {} read", self.len);
         let Consumer { end, ring, .. } = self.consumer;
-        ring.release(self.head, len as u64, end.own());
+        ring.release(len as u64, end.own());
         end.notify();
     }
 }

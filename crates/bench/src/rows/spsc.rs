@@ -1,7 +1,7 @@
 //! Values through `ringlane::spsc`.
 #![allow(unsafe_code, reason = "reads and writes in place")]
 
-use crate::payload::{check_words, words};
+use crate::payload::{check_words, fill_slice, words};
 use crate::row::Row;
 use crate::side::{Sample, Side};
 use ringlane::{Wait, spsc};
@@ -21,6 +21,8 @@ pub const ROWS: &[Row] = &[
     Row::one_way("spsc one way 8 B, spans of 64, slots", 8, 30_000_000, spans_in_slots),
     Row::one_way("spsc one way 56 B", 56, 8_000_000, one_way::<7>),
     Row::one_way("spsc one way 1 KiB", 1024, 800_000, one_way::<128>),
+    Row::one_way("spsc one way 1 KiB, in place", 1024, 800_000, in_place)
+        .note("Layout::Dense, slices of one value"),
     Row::one_way("spsc one way 8 B, 64 KiB", 8, 20_000_000, one_way_roomy::<1>),
     Row::one_way("spsc one way 56 B, 64 KiB", 56, 4_000_000, one_way_roomy::<7>),
     Row::one_way("spsc one way 1 KiB, 64 KiB", 1024, 800_000, one_way_roomy::<128>),
@@ -105,6 +107,38 @@ fn one_way_roomy<const N: usize>(side: &Side) -> Sample {
 
 fn one_way_spin(side: &Side) -> Sample {
     one_way_as::<1>(side, BYTES, Wait::Spin)
+}
+
+/// Values written and read where they lie, one at a time.
+fn in_place(side: &Side) -> Sample {
+    const WORDS: usize = 128;
+    let queue = side.shared(
+        "line",
+        |name| {
+            let mut options = spsc::Queue::<[u64; WORDS]>::options();
+            options.capacity(BYTES / 8 / WORDS).layout(spsc::Layout::Dense).create(name)
+        },
+        spsc::Queue::open,
+    );
+    if side.is_first() {
+        let mut producer = queue.producer().expect("an end");
+        side.stream(1, |n| {
+            let mut room = producer.reserve(1).expect("a living peer");
+            // SAFETY: both processes are this program, which writes only to what it reserved.
+            let (here, _) = unsafe { room.as_mut_slices() }.expect("side by side");
+            fill_slice(&mut here[0], n);
+            room.commit();
+        })
+    } else {
+        let mut consumer = queue.consumer().expect("an end");
+        side.stream(1, |n| {
+            let span = consumer.read(1).expect("a living peer");
+            // SAFETY: both processes are this program, which writes only to what it reserved.
+            let (here, _) = unsafe { span.as_slices() }.expect("side by side");
+            check_words(&here[0], n);
+            span.release();
+        })
+    }
 }
 
 const SPAN: u64 = 64;
