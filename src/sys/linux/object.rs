@@ -181,8 +181,31 @@ pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
     let writes = SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_WRITE;
     Ok(Seals {
         size: seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW),
+        shrink: seals.contains(SealFlag::F_SEAL_SHRINK),
         writes: seals.intersects(writes),
     })
+}
+
+/// Takes the right to write from the group and from others, where a nameless object of ours grants it.
+pub(crate) fn keep_to_owner(handle: &Handle) -> Result<()> {
+    let found = stat(handle)?;
+    if found.names != 0 || found.owner != effective_user() || found.mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let mode = Mode::from_bits_truncate(found.mode & !0o022);
+    nix::sys::stat::fchmod(handle, mode).map_err(failed("fchmod"))
+}
+
+/// Punches a hole: what was there is gone from every mapping, and touching it finds zeroes.
+pub(crate) fn empty_range(handle: &Handle, from: u64, len: u64) -> Result<()> {
+    let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let (from, len) = (offset_of(from)?, offset_of(len)?);
+    loop {
+        match nix::fcntl::fallocate(handle, how, from, len) {
+            Err(Errno::EINTR) => {}
+            done => return done.map_err(failed("punch a hole")),
+        }
+    }
 }
 
 pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
