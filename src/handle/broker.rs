@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// So many may wait to be accepted before the next ones wait to connect.
 const BACKLOG: u32 = 128;
 
+/// So many brokers without a name may one process have.
+const MOST_BROKERS: u32 = 1000;
+
 /// Makes handles and answers those who redeem them, in a thread of its own or [polled](BrokerOptions::polled). Any
 /// thread can use it. When it is dropped, handles that were not redeemed are void; what was redeemed stays, and cannot be
 /// taken back any more.
@@ -110,20 +113,8 @@ impl Broker {
             let text = format!("mode {:o} has more than permission bits", options.mode);
             return Err(Error::new(ErrorKind::InvalidInput, text));
         }
-        let name = match &options.name {
-            Some(name) => name.clone(),
-            None => {
-                let mut random = [0; 8];
-                sys::random(&mut random)?;
-                let (pid, random) = (sys::process_id(), u64::from_ne_bytes(random));
-                ServiceName::new(&format!("handles-{pid}-{random:016x}"))?
-            }
-        };
-        // Recipients are in other directories.
-        let path = std::path::absolute(name.path_to_bind()?)
-            .map_err(|e| Error::os("find the path", e.raw_os_error().unwrap_or(libc::EINVAL)))?;
         let (poller, look) = (sys::Poller::new()?, sys::flag()?);
-        let (listener, identity) = sys::listen(&path, options.mode, BACKLOG)?;
+        let ((listener, identity), path) = listen(&options)?;
         let (clients, table) = (Mutex::default(), Mutex::default());
         let (stopped, owner, polled) = (AtomicU32::new(0), sys::process_token(), options.polled);
         let inner = Inner {
@@ -416,6 +407,31 @@ impl AsFd for Broker {
     /// Readable when [`try_serve`](Broker::try_serve) has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.poller.as_fd()
+    }
+}
+
+/// The socket, and where it is. Without a name it gets one by the process's number, so that what a killed one leaves
+/// is replaced when the number comes again.
+fn listen(options: &BrokerOptions) -> Result<((sys::Handle, sys::Identity), PathBuf)> {
+    let bind = |name: &ServiceName| {
+        // Recipients are in other directories.
+        let path = std::path::absolute(name.path_to_bind()?)
+            .map_err(|e| Error::os("find the path", e.raw_os_error().unwrap_or(libc::EINVAL)))?;
+        Ok((sys::listen(&path, options.mode, BACKLOG)?, path))
+    };
+    if let Some(name) = &options.name {
+        return bind(name);
+    }
+    let mut number = 0;
+    loop {
+        let name = format!("handles-{}-{number}", sys::process_id());
+        match bind(&ServiceName::new(&name)?) {
+            // By this process, or one of another namespace.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_BROKERS => {
+                number += 1;
+            }
+            done => return done,
+        }
     }
 }
 

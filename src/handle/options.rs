@@ -74,7 +74,8 @@ impl HandleOptions {
     }
 
     /// Whether the memory can be [taken back](crate::handle::Broker::revoke) after it was redeemed. It costs a page, and
-    /// one look at a word for each copy; forked children of the recipient are without its mappings. Default: no.
+    /// two looks at a word for each copy; the broker keeps the memory while the recipient lives; forked children of the
+    /// recipient are without its mappings. Default: no.
     ///
     /// ```
     /// let options = ringlane::handle::HandleOptions::new().revocable(true).clone();
@@ -136,7 +137,7 @@ impl BrokerOptions {
         Self::default()
     }
 
-    /// Where recipients find it. Default: a new name in a directory that is this user's alone. Recipients of other users
+    /// Where recipients find it. Default: a name of its own in a directory that is this user's alone. Recipients of other users
     /// have to get at the socket: it takes a [native](ServiceName::native) name in a directory of theirs,
     /// and a [mode](Self::mode) that lets them in.
     ///

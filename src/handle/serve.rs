@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Client {
     socket: sys::Handle,
-    until: Instant,
+    /// Nothing for one that may take as long as it likes.
+    until: Option<Instant>,
 }
 
 impl Inner {
@@ -42,9 +43,13 @@ impl Inner {
         }
         let now = Instant::now();
         // Those who connected first come first.
-        let late = clients.iter().take_while(|client| client.until <= now).count();
+        let late = clients
+            .iter()
+            .take_while(|client| client.until.is_some_and(|until| until <= now))
+            .count();
         self.turn_away(clients, late);
-        let next = clients.first().map(|client| client.until.saturating_duration_since(now));
+        let next = clients.first().and_then(|client| client.until);
+        let next = next.map(|until| until.saturating_duration_since(now));
         let due = self.table().expire(now, &self.poller);
         Ok(next.into_iter().chain(due).min())
     }
@@ -65,7 +70,8 @@ impl Inner {
             let known = sys::tell_senders(&socket)
                 .and_then(|()| self.poller.add(socket.as_fd(), Interest::Readable, false, SOCKETS));
             if known.is_ok() {
-                clients.push(Client { socket, until: Instant::now() + self.options.patience });
+                let until = Instant::now().checked_add(self.options.patience);
+                clients.push(Client { socket, until });
             }
         }
         let mut index = 0;

@@ -220,7 +220,7 @@ fn q_16_who_ends_before_redeeming_leaves_nothing() {
     until("its handles are gone", || broker.counts().recipients == 0);
     let counts = broker.counts();
     assert_eq!((counts.waiting, counts.orphaned), (0, 3));
-    assert_eq!(crate::support::holds(identity), (0, 0));
+    crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
     // And it is made no more.
     let late = broker.create(&crate::support::memory(), &recipient, Access::ReadOnly, &options());
     assert_eq!(kind(late), ErrorKind::NotFound);

@@ -151,7 +151,8 @@ fn who_says_nothing_and_who_reads_nothing_hold_nobody_up() {
     // A thousand, in the time in which a few may be silent.
     let silent: Vec<OwnedFd> = (0..1000).map(|_| connected(&path(&broker))).collect();
     works(&broker);
-    until("the silent ones are turned away", || broker.counts().turned_away == 1000);
+    // And perhaps one of ours, which asked again.
+    until("the silent ones are turned away", || broker.counts().turned_away >= 1000);
     assert!(silent.iter().all(hung_up));
     drop(silent);
     // Answers that nobody takes: they are sent, and forgotten.
@@ -170,7 +171,7 @@ fn who_says_nothing_and_who_reads_nothing_hold_nobody_up() {
     // What was on its way is gone with the sockets.
     let identity = crate::support::identity_of(&memory);
     drop(memory);
-    assert_eq!(crate::support::holds(identity), (0, 0));
+    crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
 }
 
 #[test]

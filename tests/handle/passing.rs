@@ -36,6 +36,14 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             say(&session, "consumed");
             told(&session, "end");
         }
+        "make a handle and be killed" => {
+            let session = parent(name);
+            let (broker, memory) = (Broker::start().unwrap(), memory());
+            let options = options();
+            session.send_memory(&broker, &memory, Access::ReadOnly, &options).unwrap();
+            session.send(broker.path().to_str().unwrap().as_bytes()).unwrap();
+            told(&session, "never");
+        }
         "consume as a stranger" => {
             let session = parent(name);
             become_stranger();
@@ -142,6 +150,17 @@ fn a_broker_that_is_gone_leaves_nothing_and_its_handles_are_void() {
     assert!(!path.exists());
     assert_eq!(crate::support::holds(identity), (0, 0));
     assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
+}
+
+#[test]
+fn a_broker_that_was_killed_is_gone_too() {
+    let child = Child::start("make a handle and be killed");
+    let handle = child.session.recv_handle().unwrap();
+    let path = child.session.recv_timeout(PATIENCE).unwrap();
+    child.second.kill();
+    assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
+    // Its socket is there until a process with its number starts one.
+    std::fs::remove_file(String::from_utf8(path).unwrap()).unwrap();
 }
 
 #[test]

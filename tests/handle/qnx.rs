@@ -410,3 +410,46 @@ fn q_21_another_user_does_not_get_to_write() {
     child.says("tried");
     child.done();
 }
+
+#[test]
+fn what_is_claimed_is_of_the_object() {
+    use Guarantee::{Broker as Held, Kernel, Library, Nobody};
+    let broker = Broker::start().unwrap();
+    let name = crate::common::scratch();
+    let named = SharedMemory::create(&name, SIZE).unwrap();
+    let reader = OpenOptions::new().read(true).open(&name).unwrap();
+    let (fixed, loose) = (memory(), crate::support::loose_memory());
+    let sealed = memory();
+    sealed.seal_writes().unwrap();
+    let claims = |memory: &SharedMemory, access, options: &_| {
+        let handle = broker.create(memory, &me(), access, options).unwrap();
+        let held = broker.guarantees(handle.id()).unwrap();
+        assert_eq!((held.recipient, held.single_use, held.revoke_unused), (Held, Held, Held));
+        broker.delete(handle.id()).unwrap();
+        assert_eq!(kind(broker.guarantees(handle.id())), ErrorKind::InvalidHandle);
+        held
+    };
+    let revocable = crate::support::revocable();
+    for (memory, access, size, wipe, fault) in [
+        (&named, Library, Nobody, Kernel, Kernel),
+        // Its creator cannot write, so it cannot wipe either.
+        (&reader, Library, Nobody, Nobody, Nobody),
+        (&fixed, Library, Kernel, Kernel, Nobody),
+        (&loose, Library, Nobody, Kernel, Kernel),
+        // Sealed before there was anything to wipe it by.
+        (&sealed, Kernel, Kernel, Nobody, Nobody),
+    ] {
+        let held = claims(memory, Access::ReadOnly, &revocable);
+        assert_eq!((held.access, held.size, held.wipe, held.fault), (access, size, wipe, fault));
+        assert_eq!((held.revoke, held.not_inherited), (Library, Library));
+        let held = claims(memory, Access::ReadOnly, &options());
+        assert_eq!((held.revoke, held.wipe, held.fault), (Nobody, Nobody, Nobody));
+        assert_eq!((held.not_inherited, held.no_descriptor, held.expiry), (Nobody, Nobody, Nobody));
+        assert_eq!(held.subrange, Kernel);
+    }
+    assert_eq!(claims(&fixed, Access::WriteOnly, &options()).access, Library);
+    assert_eq!(claims(&fixed, Access::ReadWrite, &options()).access, Kernel);
+    let part = crate::support::revocable().range(0..PAGE).clone();
+    let held = claims(&loose, Access::ReadWrite, &part);
+    assert_eq!((held.subrange, held.wipe, held.fault), (Library, Kernel, Nobody));
+}

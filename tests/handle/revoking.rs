@@ -303,6 +303,35 @@ fn what_was_given_for_a_time_is_not_passed_on_nor_made_a_ring() {
     assert_eq!(kind(attached), ErrorKind::Revoked);
 }
 
+/// A ring has no word for it: it is useless from then on, and says so, or nothing.
+#[test]
+fn a_ring_that_is_wiped_does_nobody_harm() {
+    let broker = Broker::start().unwrap();
+    for close_first in [true, false] {
+        let queue = ringlane::record::Queue::private(1 << 16).unwrap();
+        let handle = broker.create(queue.memory(), &me(), Access::ReadWrite, &revocable());
+        let given = handle.unwrap().open(Access::ReadWrite).unwrap();
+        let theirs = ringlane::record::Queue::options().attach(given).unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), theirs.consumer().unwrap());
+        (0..100).for_each(|n| producer.push(&[n; 100]).unwrap());
+        assert_eq!(consumer.pop().unwrap(), [0; 100]);
+        if close_first {
+            (1..100).for_each(|n| assert_eq!(consumer.pop().unwrap(), [n; 100]));
+            let sleeper = std::thread::spawn(move || consumer.pop());
+            producer.close();
+            assert_eq!(sleeper.join().unwrap(), Err(ringlane::PopError::Closed));
+            broker.revoke_all(Revoke::Wipe).unwrap();
+            continue;
+        }
+        broker.revoke_all(Revoke::Wipe).unwrap();
+        for _ in 0..300 {
+            let _ = consumer.try_pop();
+            let _ = consumer.pop_timeout(Duration::from_micros(10));
+            let _ = producer.try_push(&[1; 100]);
+        }
+    }
+}
+
 #[test]
 fn what_has_expired_is_gone_without_being_asked_for() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -316,7 +345,7 @@ fn what_has_expired_is_gone_without_being_asked_for() {
     assert_eq!(kind(short.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
     late.open(Access::ReadOnly).unwrap();
     drop(memory);
-    assert_eq!(crate::support::holds(identity), (0, 0));
+    crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
     // Who polls is told when to come again.
     let polled = BrokerOptions::new().polled(true).start().unwrap();
     let memory = crate::support::memory();
