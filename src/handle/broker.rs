@@ -223,16 +223,15 @@ impl Broker {
         let mut object = |write| -> Result<Arc<Object>> {
             table.object(identity, write, || own_handle(memory, write))
         };
-        let grip = match options.revocable {
-            true => {
-                let writer = if can_write { Some(object(true)?) } else { None };
-                Some(grip(writer, range, options.seal)?)
-            }
-            false => None,
-        };
+        let writer = if options.revocable && can_write { Some(object(true)?) } else { None };
         let object = object(access != Access::ReadOnly)?;
-        if options.seal {
+        let grip = options.revocable.then(|| grip(writer, range, options.seal)).transpose()?;
+        if options.seal && !memory.is_write_sealed()? {
             memory.seal_writes()?;
+        }
+        if let Some(writer) = grip.as_ref().and_then(|grip| grip.writer.as_ref()) {
+            // Or who may write could seal it against being taken back.
+            sys::seal_seals(&writer.handle)?;
         }
         if access == Access::ReadOnly {
             sys::keep_to_owner(&object.handle)?;

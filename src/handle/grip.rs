@@ -29,7 +29,7 @@ pub(super) struct Grip {
 }
 
 impl Grip {
-    /// Why it cannot be done, if so.
+    /// Why it cannot be done, if so: the seals are what they were when the handle was made.
     pub(super) fn check(&self, how: Revoke) -> Result<()> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::Unsupported, text));
         if how == Revoke::Cooperative {
@@ -42,7 +42,7 @@ impl Grip {
         match how {
             // Where others can shorten the object, nothing is to be touched.
             Revoke::Wipe if seals.writes && !(self.mapping.is_some() && seals.size) => {
-                refuse("the memory was sealed against writers before, or later by other means")
+                refuse("the memory was sealed against writers before")
             }
             Revoke::Fault if self.part => refuse("only a part of the memory was given"),
             Revoke::Fault if seals.shrink => refuse("the size of the memory is sealed"),

@@ -77,6 +77,9 @@ impl HandleOptions {
     /// two looks at a word for each copy; the broker keeps the memory while the recipient lives; forked children of the
     /// recipient are without its mappings. Default: no.
     ///
+    /// From then on nobody can seal the memory any further, or a recipient could seal it against being taken back. What
+    /// is to be sealed is sealed before, or by [`seal_writes`](Self::seal_writes) here.
+    ///
     /// ```
     /// let options = ringlane::handle::HandleOptions::new().revocable(true).clone();
     /// ```

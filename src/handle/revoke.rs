@@ -28,8 +28,8 @@ pub enum Revoke {
     /// Calls of this library in the recipient's process end with [`ErrorKind::Revoked`]. A recipient that goes around the
     /// library keeps what it has mapped: write what it shall not see elsewhere.
     Cooperative,
-    /// The same, and the bytes become zeroes in every mapping, the creator's among them, whatever the recipient
-    /// does. Nobody is ended by a signal.
+    /// The same, and the bytes become zeroes in every mapping, the creator's among them, and those of who had them by a
+    /// handle that was not revocable; whatever the recipient does. Nobody is ended by a signal.
     Wipe,
     /// The same as the first, and the pages are gone: whoever touches one is ended by a SIGBUS. That goes for the
     /// creator, too, and for a call of this library that is in the middle of a copy. The descriptor is of no

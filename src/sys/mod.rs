@@ -9,7 +9,7 @@
 //! | `create_anonymous(label)` | an empty object that never has one; its size can be sealed |
 //! | `resize(handle, len, reserve)` | sets the size and, if asked, takes the memory now, or says that it is not there |
 //! | `reserve(handle, len)` | takes the memory for the first bytes of the object now |
-//! | `seal_size(handle)` / `seal_writes(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, or map it anew to write, any more |
+//! | `seal_size(handle)` / `seal_writes(handle)` / `seal_seals(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, map it anew to write, or seal more, any more |
 //! | `keep_to_owner(handle)` | other users cannot open the object anew to write to it |
 //! | `empty_range(handle, from, len)` | the bytes are zeroes, in all mappings, and their memory is free |
 //! | `publish(handle, name)` | the object appears under the name, unless one is there |

@@ -210,6 +210,44 @@ fn q_14_what_a_read_gives_was_there_before_it_was_wiped() {
     }
 }
 
+/// A recipient that may write may also seal, but not what can be taken back.
+#[test]
+fn what_can_be_taken_back_cannot_be_sealed_against_it() {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    let broker = Broker::start().unwrap();
+    for (memory, how) in
+        [(memory(), Revoke::Wipe), (loose_memory(), Revoke::Wipe), (loose_memory(), Revoke::Fault)]
+    {
+        let mine = memory.map().unwrap();
+        mine.write_at(0, &[1]).unwrap();
+        let make = |options: &_| {
+            let handle = broker.create(&memory, &me(), Access::ReadWrite, options).unwrap();
+            (handle.id(), handle.open(Access::ReadWrite).unwrap())
+        };
+        let (id, given) = make(&revocable());
+        for seal in [
+            SealFlag::F_SEAL_FUTURE_WRITE,
+            SealFlag::F_SEAL_SHRINK,
+            SealFlag::F_SEAL_GROW,
+            SealFlag::F_SEAL_SEAL,
+        ] {
+            let sealed = fcntl(&given, FcntlArg::F_ADD_SEALS(seal));
+            assert_eq!(sealed, Err(nix::errno::Errno::EPERM), "{seal:?}");
+        }
+        broker.revoke_handle(id, how).unwrap();
+        if how == Revoke::Wipe {
+            assert_eq!(byte(&mine, 0), 0);
+        } else {
+            assert_eq!(memory.size().unwrap(), 0);
+        }
+    }
+    // What is given for good can be sealed by who may write to it.
+    let memory = loose_memory();
+    let handle = broker.create(&memory, &me(), Access::ReadWrite, &options()).unwrap();
+    handle.open(Access::ReadWrite).unwrap().seal_writes().unwrap();
+    assert!(memory.is_write_sealed().unwrap());
+}
+
 #[test]
 fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
     let broker = Broker::start().unwrap();

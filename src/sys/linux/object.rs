@@ -165,6 +165,14 @@ pub(crate) fn seal_writes(handle: &Handle) -> Result<()> {
     add_seals(handle, SealFlag::F_SEAL_FUTURE_WRITE, "seal against new writers")
 }
 
+/// Seals that no more can be sealed. What takes no seals at all is so already.
+pub(crate) fn seal_seals(handle: &Handle) -> Result<()> {
+    match nix::fcntl::fcntl(handle, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SEAL)) {
+        Ok(_) | Err(Errno::EPERM | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(Error::os("seal the seals", errno as i32)),
+    }
+}
+
 /// Seals size and writes, and that no more can be sealed.
 pub(crate) fn seal_all(handle: &Handle) -> Result<()> {
     let size = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
