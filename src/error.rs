@@ -68,6 +68,16 @@ pub enum ErrorKind {
     /// Something has the name, but nobody listens, or not for sessions.
     #[doc(alias = "ECONNREFUSED")]
     ConnectionRefused,
+    /// The other side of a session is gone.
+    #[doc(alias = "VERR_BROKEN_PIPE")]
+    BrokenPipe,
+    /// A handle that is not one, or not any more, or not for this process: which of them, nobody is told.
+    #[doc(alias = "VERR_INVALID_HANDLE")]
+    #[doc(alias = "EBADF")]
+    #[doc(alias = "ESRCH")]
+    InvalidHandle,
+    /// The memory was given, and taken back.
+    Revoked,
     /// This platform, or this object, cannot do it.
     #[doc(alias = "VERR_NOT_SUPPORTED")]
     Unsupported,
@@ -94,6 +104,10 @@ pub struct Error {
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Error { kind, subject: String::new(), detail: detail.into(), os: None }
+    }
+
+    pub(crate) fn revoked() -> Self {
+        Error::new(ErrorKind::Revoked, "the memory was taken back")
     }
 
     /// An error of the operating system, by number, with what was tried.
@@ -182,6 +196,9 @@ impl From<Error> for std::io::Error {
             ErrorKind::Cancelled => Io::ConnectionAborted,
             ErrorKind::TimedOut => Io::TimedOut,
             ErrorKind::ConnectionRefused => Io::ConnectionRefused,
+            ErrorKind::BrokenPipe => Io::BrokenPipe,
+            ErrorKind::InvalidHandle => Io::NotFound,
+            ErrorKind::Revoked => Io::PermissionDenied,
             ErrorKind::Unsupported => Io::Unsupported,
             ErrorKind::Os => Io::Other,
         };
@@ -608,5 +625,19 @@ impl From<SessionError> for std::io::Error {
             SessionError::Corrupt => Io::InvalidData,
         };
         std::io::Error::new(kind, error)
+    }
+}
+
+impl From<SessionError> for Error {
+    fn from(error: SessionError) -> Self {
+        let kind = match error {
+            SessionError::Cancelled { .. } => ErrorKind::Cancelled,
+            SessionError::BrokenPipe { .. } => ErrorKind::BrokenPipe,
+            SessionError::TimedOut { .. } | SessionError::WouldBlock => ErrorKind::TimedOut,
+            SessionError::Busy => ErrorKind::InUse,
+            SessionError::TooLarge { .. } => ErrorKind::InvalidSize,
+            SessionError::Corrupt => ErrorKind::Corrupt,
+        };
+        Error::new(kind, error.to_string())
     }
 }

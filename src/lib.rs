@@ -22,6 +22,9 @@ mod queue;
 #[cfg(not(loom))]
 pub mod session;
 
+#[cfg(not(loom))]
+pub mod handle;
+
 pub use error::{
     CallError, Error, ErrorKind, PopError, PushError, ReserveError, Result, SessionError,
 };

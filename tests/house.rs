@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from left to right: each may name itself and what stands to its left.
-const LAYERS: [&str; 10] =
-    ["sync", "error", "plain", "sys", "shm", "layout", "ring", "wait", "queue", "session"];
+const LAYERS: [&str; 11] = [
+    "sync", "error", "plain", "sys", "shm", "layout", "ring", "wait", "queue", "session", "handle",
+];
 
 /// What stands to the left of `error` and is still none of its business.
 const USES_NOTHING: [&str; 2] = ["sync", "error"];

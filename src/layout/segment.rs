@@ -115,6 +115,7 @@ impl Segment {
 
     /// The segment in an object that is open already, which may be larger.
     pub(crate) fn attach(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
+        memory.check_whole()?;
         let header = Segment::read_header(memory.handle())?;
         header.expect(spec)?;
         let words = Words::attach(&memory, &header, how)?;
@@ -125,6 +126,7 @@ impl Segment {
     #[cfg(not(loom))]
     pub(crate) fn host(spec: &Spec, how: &Create, memory: SharedMemory) -> Result<Arc<Segment>> {
         memory.check_ring_access()?;
+        memory.check_whole()?;
         let header = spec.header(page())?;
         let size = memory.size()?;
         if size < header.total {

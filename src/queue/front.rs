@@ -235,6 +235,18 @@ macro_rules! queue {
                 Self::options().open(name)
             }
 
+            #[doc = concat!("The memory of the ", $noun, ": to be handed to another process, which attaches to it")]
+            /// ([`Options::attach`]).
+            ///
+            /// ```
+            #[doc = concat!("let ", $noun, " = ringlane::", $module, "::", $queue, "::options().private()?;")]
+            #[doc = concat!("assert!(", $noun, ".memory().is_size_sealed()?);")]
+            /// # Ok::<(), ringlane::Error>(())
+            /// ```
+            pub fn memory(&self) -> &$crate::shm::SharedMemory {
+                self.segment.memory()
+            }
+
             $(
             #[doc = concat!("Makes a new ", $noun, " ", $capacity, ".")]
             ///

@@ -1,9 +1,11 @@
-//! Ends of a session without its socket, for the models: a thread of the model says that the other side hung up.
+//! What the models need of the inside: ends of a session without its socket, of which a thread of the model says that the
+//! other side hung up; and the word by which memory is taken back.
 
 use super::End;
 use super::life::{Fate, Link};
 use super::record::{Consumer, Options, Producer};
 use crate::layout::{Peer, Side};
+use crate::sync::AtomicU32;
 use crate::wait::Nudge;
 use std::sync::Arc;
 
@@ -54,4 +56,14 @@ pub fn linked(options: &Options) -> (Producer, Consumer, Control) {
     let producer = Producer::of(out, Arc::clone(&home), align).expect("a new ring");
     let consumer = Consumer::of(back, home, align).expect("a new ring");
     (producer, consumer, control)
+}
+
+/// Takes memory back that this word stands for.
+pub fn cut(word: &AtomicU32) {
+    crate::shm::cut(word);
+}
+
+/// Does something with such memory, and says whether it had it all the while.
+pub fn hold(word: &AtomicU32, work: impl FnOnce()) -> bool {
+    crate::shm::hold(word, work)
 }

@@ -119,7 +119,7 @@ impl ConnectOptions {
         if self.same_user {
             check_user(sys::credentials(&socket)?.user)?;
         }
-        if !sys::send(&socket, bytemuck::bytes_of(&Hello::new(out, back)), Some(&memory))? {
+        if !sys::send(&socket, bytemuck::bytes_of(&Hello::new(out, back)), &[&memory])? {
             let text = "the server hung up at once";
             return Err(Error::new(ErrorKind::ConnectionRefused, text));
         }

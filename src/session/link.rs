@@ -97,7 +97,7 @@ impl Link {
         match sys::receive(&self.socket, &mut bytes) {
             Ok(Received::Nothing) | Err(_) => return,
             Ok(Received::End) => return self.lose(),
-            Ok(Received::Message { bytes: len, handles, cut }) => {
+            Ok(Received::Message { bytes: len, handles, cut, .. }) => {
                 if self.put(&bytes[..len], &handles, cut).is_err() {
                     return self.lose();
                 }
@@ -227,7 +227,7 @@ impl queue::Link for Link {
 
     fn ring(&self) {
         // Full of rings that nobody took: then it rings already.
-        let _ = sys::send(&self.socket, &[1], None);
+        let _ = sys::send(&self.socket, &[1], &[]);
     }
 }
 

@@ -89,7 +89,7 @@ impl ServiceName {
     }
 
     /// Where a server of this name is bound.
-    pub(super) fn path_to_bind(&self) -> Result<PathBuf> {
+    pub(crate) fn path_to_bind(&self) -> Result<PathBuf> {
         let name = match &self.0 {
             Form::Portable(name) => name,
             Form::Native(path) => return Ok(path.clone()),

@@ -410,7 +410,7 @@ impl Inner {
         hall.put(memory)?;
         let answer = Hello::new(ours, theirs);
         // A client that is gone by now may have written before: it is a session all the same.
-        sys::send(&socket, bytemuck::bytes_of(&answer), Some(&own))?;
+        sys::send(&socket, bytemuck::bytes_of(&answer), &[&own])?;
         Session::over(Link::new(socket, hall, answer, true), Some(Arc::clone(&self.living)))
     }
 }
@@ -420,7 +420,7 @@ fn hear(socket: &sys::Handle) -> Heard {
     let mut bytes = [0; size_of::<Hello>() + 1];
     match sys::receive(socket, &mut bytes) {
         Ok(Received::Nothing) => Heard::Nothing,
-        Ok(Received::Message { bytes: len, mut handles, cut: false }) if handles.len() == 1 => {
+        Ok(Received::Message { bytes: len, mut handles, cut: false, .. }) if handles.len() == 1 => {
             let memory = handles.remove(0);
             Hello::parse(&bytes[..len]).map_or(Heard::Nonsense, |hello| Heard::Hello(hello, memory))
         }

@@ -269,8 +269,9 @@ impl MapOptions {
         let len = self.len_within(memory.size()?)?;
         // The operating system maps from a page's start: from the one below.
         let page = sys::page_size();
-        let ahead = (self.offset % page as u64) as usize;
-        let start = self.offset - ahead as u64;
+        let first = memory.begin() + self.offset;
+        let ahead = (first % page as u64) as usize;
+        let start = first - ahead as u64;
         let whole = len
             .checked_add(ahead)
             .ok_or_else(|| Error::new(ErrorKind::OutOfRange, "past the address space"))?;
@@ -283,8 +284,17 @@ impl MapOptions {
         let mut mapping = Mapping::of(base, whole, wanted, Some(Arc::clone(&mappings)));
         mapping.narrow(ahead, self.offset);
         drop(mappings);
+        if let Some(leash) = memory.leash() {
+            mapping.leash(Arc::clone(leash));
+            mapping.dont_fork()?;
+        }
         self.ask(&mut mapping)?;
         Ok(mapping)
+    }
+
+    /// What access to the object it takes: to read, and to write.
+    pub(crate) fn access(&self) -> (bool, bool) {
+        (self.read || self.exec || self.cow, self.write && !self.cow)
     }
 
     fn check_rights(&self, memory: &SharedMemory) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Addresses for bytes of an object, until dropped.
 #![allow(unsafe_code, reason = "owns mapped addresses")]
 
-use super::{Granted, SharedMemory};
+use super::{Granted, Leash, SharedMemory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain;
 use crate::sys::{self, Access, Protection};
@@ -44,6 +44,8 @@ pub struct Mapping {
     owner: u64,
     /// Counts as one while it is held.
     _counted: Option<Arc<()>>,
+    /// What it can be taken back by.
+    leash: Option<Arc<Leash>>,
 }
 
 // SAFETY: a mapping is an address range of the process, the same for all of its threads.
@@ -69,7 +71,12 @@ impl Mapping {
             granted: Granted::default(),
             owner: sys::process_token(),
             _counted: counted,
+            leash: None,
         }
+    }
+
+    pub(super) fn leash(&mut self, leash: Arc<Leash>) {
+        self.leash = Some(leash);
     }
 
     /// Leaves out the first `ahead` bytes, which nobody asked for.
@@ -191,7 +198,8 @@ impl Mapping {
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] if they are not all within the mapping, [`ErrorKind::PermissionDenied`] if
-    /// it was not mapped for reading.
+    /// it was not mapped for reading, [`ErrorKind::Revoked`] if the memory was taken back: what is in the buffer then
+    /// means nothing.
     ///
     /// ```
     /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
@@ -208,15 +216,37 @@ impl Mapping {
         // SAFETY: the range was checked, so the start is within the mapping.
         let from = unsafe { self.at.add(offset) };
         // SAFETY: as above, it is readable, and a private slice cannot overlap the mapping.
-        unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), to.len()) };
-        Ok(())
+        self.held(|| unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), to.len()) })
+    }
+
+    /// Copies, unless the memory was taken back.
+    #[inline(always)]
+    fn held(&self, copy: impl FnOnce()) -> Result<()> {
+        match &self.leash {
+            None => {
+                copy();
+                Ok(())
+            }
+            Some(leash) => leash.hold(copy),
+        }
+    }
+
+    /// Whether who gave the memory has taken it back, see [`Broker::revoke`](crate::handle::Broker::revoke). Never for
+    /// memory that came in another way.
+    ///
+    /// ```
+    /// assert!(!ringlane::SharedMemory::anonymous(4096)?.map()?.is_revoked());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_revoked(&self) -> bool {
+        self.leash.as_ref().is_some_and(|leash| leash.is_cut())
     }
 
     /// Copies bytes in, from `offset` bytes behind the mapping's start on.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] if they do not all fit, [`ErrorKind::PermissionDenied`] if it was not mapped
-    /// for writing.
+    /// for writing, [`ErrorKind::Revoked`] if the memory was taken back.
     ///
     /// ```
     /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
@@ -231,8 +261,7 @@ impl Mapping {
         // SAFETY: the range was checked, so the start is within the mapping.
         let to = unsafe { self.at.add(offset) };
         // SAFETY: as above, it is writable, and a private slice cannot overlap the mapping.
-        unsafe { plain::copy(to.as_ptr(), from.as_ptr(), from.len()) };
-        Ok(())
+        self.held(|| unsafe { plain::copy(to.as_ptr(), from.as_ptr(), from.len()) })
     }
 
     /// Unmaps, as dropping does, and says if that failed.

@@ -1,6 +1,6 @@
 //! The object: what a handle can do beside mapping it.
 
-use super::{Lifetime, MapOptions, Mapping, Name, OpenOptions};
+use super::{Leash, Lifetime, MapOptions, Mapping, Name, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, Access};
 use std::fmt;
@@ -58,6 +58,17 @@ pub struct SharedMemory {
     /// Every mapping holds a copy of the inner `Arc`, so they are counted; the mutex lets nobody map
     /// between a look at the count and what is done on its strength.
     mappings: Mutex<Arc<()>>,
+    /// What this process was given of an object by a handle, if not all for good.
+    terms: Terms,
+}
+
+/// On which terms an object was received.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// The first byte and the number of bytes, if it is a part.
+    pub(crate) range: Option<(u64, u64)>,
+    /// What it can be taken back by.
+    pub(crate) leash: Option<Arc<Leash>>,
 }
 
 impl SharedMemory {
@@ -140,7 +151,35 @@ impl SharedMemory {
         created: bool,
     ) -> Self {
         let (options, mappings) = (options.clone(), Mutex::default());
-        SharedMemory { handle, name, options, remover: None, created, mappings }
+        let terms = Terms::default();
+        SharedMemory { handle, name, options, remover: None, created, mappings, terms }
+    }
+
+    /// What came by a handle: at most with this access, on these terms.
+    pub(crate) fn received(
+        handle: sys::Handle,
+        (read, write): (bool, bool),
+        terms: Terms,
+    ) -> Result<Self> {
+        let can_write = sys::adopt(&handle)? == Access::ReadWrite;
+        if write && !can_write {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "memory with less access than was promised",
+            ));
+        }
+        let size = sys::stat(&handle)?.size;
+        if let Some((from, len)) = terms.range
+            && from.checked_add(len).is_none_or(|end| end > size)
+        {
+            let text = format!("{len} bytes at {from} of an object of {size}");
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+        let mut options = OpenOptions::new();
+        options.read(read).write(write).lifetime(Lifetime::Persistent);
+        let mut memory = SharedMemory::of(handle, None, &options, false);
+        memory.terms = terms;
+        Ok(memory)
     }
 
     /// Gives the object its name: from here on others can open it.
@@ -173,10 +212,10 @@ impl SharedMemory {
     }
 
     /// The object's size in bytes, by the kernel's word: what was asked for on Linux, possibly more
-    /// elsewhere.
+    /// elsewhere. Of memory that was given in part, the size of that part.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says, and [`ErrorKind::Revoked`] if the memory was taken back.
     ///
     /// ```
     /// assert_eq!(ringlane::SharedMemory::anonymous(8192)?.size()?, 8192);
@@ -184,7 +223,24 @@ impl SharedMemory {
     /// ```
     #[doc(alias = "RTShMemQuerySize")]
     pub fn size(&self) -> Result<u64> {
-        Ok(sys::stat(&self.handle).map_err(|e| self.about("ask the size of", e))?.size)
+        if let Some(leash) = &self.terms.leash {
+            leash.check().map_err(|e| self.about("ask the size of", e))?;
+        }
+        match self.terms.range {
+            Some((_, len)) => Ok(len),
+            None => Ok(sys::stat(&self.handle).map_err(|e| self.about("ask the size of", e))?.size),
+        }
+    }
+
+    /// Whether who gave this memory has taken it back, see [`Broker::revoke`](crate::handle::Broker::revoke). Never for
+    /// memory that came in another way.
+    ///
+    /// ```
+    /// assert!(!ringlane::SharedMemory::anonymous(4096)?.is_revoked());
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn is_revoked(&self) -> bool {
+        self.terms.leash.as_ref().is_some_and(|leash| leash.is_cut())
     }
 
     /// Sets the object's size in bytes. What is new is zeroes, and its memory is taken now unless
@@ -218,6 +274,10 @@ impl SharedMemory {
         check_unmapped(mappings)?;
         if !self.options.write {
             return Err(Error::new(ErrorKind::PermissionDenied, "opened for reading only"));
+        }
+        if self.terms.range.is_some() || self.terms.leash.is_some() {
+            let text = "only a part was given, or only for a time";
+            return Err(Error::new(ErrorKind::PermissionDenied, text));
         }
         sys::resize(&self.handle, bytes, self.options.reserve, self.options.shrink)
     }
@@ -376,6 +436,33 @@ impl SharedMemory {
 
     pub(super) fn options(&self) -> &OpenOptions {
         &self.options
+    }
+
+    /// Whether this handle reads, and writes.
+    pub(crate) fn access(&self) -> (bool, bool) {
+        (self.options.read, self.options.write)
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Where in the object the first byte lies that this handle has.
+    pub(super) fn begin(&self) -> u64 {
+        self.terms.range.map_or(0, |(from, _)| from)
+    }
+
+    pub(super) fn leash(&self) -> Option<&Arc<Leash>> {
+        self.terms.leash.as_ref()
+    }
+
+    /// A ring lies at the start of an object, and has no way to be taken back from.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        if self.terms.range.is_some() {
+            let text = "only a part of the memory was given: a ring takes all of it";
+            return Err(Error::new(ErrorKind::PermissionDenied, text));
+        }
+        self.terms.leash.as_ref().map_or(Ok(()), |leash| leash.check())
     }
 
     pub(super) fn mappings(&self) -> MutexGuard<'_, Arc<()>> {

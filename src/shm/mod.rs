@@ -7,6 +7,7 @@
 //! ```
 
 mod capabilities;
+mod leash;
 mod map;
 mod mapping;
 mod memory;
@@ -16,9 +17,13 @@ mod options;
 mod shmem;
 
 pub use capabilities::{Capabilities, Resize, capabilities};
+pub(crate) use leash::Leash;
+#[cfg(loom)]
+pub(crate) use leash::{cut, hold};
 pub use map::{Granted, MapOptions};
 pub use mapping::Mapping;
 pub(crate) use mapping::Wrap;
+pub(crate) use memory::Terms;
 pub use memory::{CloseError, SharedMemory};
 pub use name::Name;
 pub use options::{Lifetime, OpenOptions};

@@ -170,6 +170,33 @@ pub(crate) fn open_process(pid: u32) -> Result<Handle> {
     }
 }
 
+/// The number of the process that a handle from `pidfd_open(2)` or the like means; nothing if it has ended, or has
+/// no number here.
+pub(crate) fn number_of(process: &Handle) -> Result<Option<u32>> {
+    let path = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::os("read fdinfo", e.raw_os_error().unwrap_or(libc::EIO)))?;
+    let Some(number) = text.lines().find_map(|line| line.strip_prefix("Pid:")) else {
+        return Err(Error::new(ErrorKind::InvalidInput, "the descriptor is of no process"));
+    };
+    Ok(number.trim().parse().ok().filter(|number| *number != 0))
+}
+
+/// Fills the buffer with what nobody can guess.
+pub(crate) fn random(buffer: &mut [u8]) -> Result<()> {
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        // SAFETY: the pointer and the length are those of the buffer.
+        let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match Errno::result(got) {
+            Ok(got) => rest = &mut rest[got.cast_unsigned()..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os("getrandom", errno as i32)),
+        }
+    }
+    Ok(())
+}
+
 /// Keeps every signal that can be kept from this thread: the program's threads handle them.
 pub(crate) fn block_signals() {
     // It fails for no set of signals.

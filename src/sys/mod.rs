@@ -9,7 +9,9 @@
 //! | `create_anonymous(label)` | an empty object that never has one; its size can be sealed |
 //! | `resize(handle, len, reserve)` | sets the size and, if asked, takes the memory now, or says that it is not there |
 //! | `reserve(handle, len)` | takes the memory for the first bytes of the object now |
-//! | `seal_size(handle)` / `seal_writes(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, or map it anew to write, any more |
+//! | `seal_size(handle)` / `seal_writes(handle)` / `seal_seals(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, map it anew to write, or seal more, any more |
+//! | `keep_to_owner(handle)` | other users cannot open the object anew to write to it |
+//! | `empty_range(handle, from, len)` | the bytes are zeroes, in all mappings, and their memory is free |
 //! | `publish(handle, name)` | the object appears under the name, unless one is there |
 //! | `open(name, access)` | opens a regular object; never follows a link, never waits |
 //! | `adopt(handle)` | what a handle from elsewhere may do, if it is shared memory at all |
@@ -31,12 +33,16 @@
 //! | `process_id` | a label for people; never evidence |
 //! | `processor` | which processor this thread runs on, as a hint |
 //! | `open_process(pid)` | a handle that can be waited for: its process ended |
+//! | `number_of(process)` / `has_ended(process)` | the process of such a handle |
+//! | `random(buffer)` | bytes that nobody guesses |
 //! | `Poller` | waits for several handles: something to read, an end |
-//! | `flag()` / `raise(flag)` | a handle that can be waited for and stays set |
+//! | `flag()` / `raise(flag)` / `lower(flag)` | a handle that can be waited for and stays set until it is cleared |
 //! | `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
 //! | `unlink_socket` / `set_socket_mode` / `set_socket_group` | removes the path if it is still this socket's; changes its rights |
 //! | `connect(path, timeout)` / `accept(socket)` / `socket_pair` | a connection; one that waits, if one does; both sides of one |
-//! | `send(socket, bytes, handle)` / `receive(socket, buffer)` | one message and perhaps a handle; never waits |
+//! | `send(socket, bytes, handles)` / `receive(socket, buffer)` | one message and perhaps handles; never waits |
+//! | `tell_senders(socket)` | has each message say who sent it |
+//! | `wait_readable(socket, timeout)` | sleeps until something came, or for less |
 //! | `hung_up(socket)` / `shut_down(socket)` | whether the other side is gone; says that this side is |
 //! | `credentials(socket)` / `peer_process(socket)` | who connected, or listened |
 //! | `is_private_directory` / `make_private_directory` | where only this user can put names |
@@ -89,6 +95,8 @@ pub(crate) struct Stat {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seals {
     pub(crate) size: bool,
+    /// Make it smaller; a part of the above.
+    pub(crate) shrink: bool,
     pub(crate) writes: bool,
 }
 
@@ -106,8 +114,9 @@ pub(crate) struct Credentials {
 pub(crate) enum Received {
     /// Nothing so far.
     Nothing,
-    /// So many bytes, some handles, and whether there was more than had room.
-    Message { bytes: usize, handles: Vec<Handle>, cut: bool },
+    /// So many bytes, some handles, whether there was more than had room, and who sent it, where
+    /// `tell_senders` asked.
+    Message { bytes: usize, handles: Vec<Handle>, cut: bool, sender: Option<Credentials> },
     /// The other side is gone.
     End,
 }

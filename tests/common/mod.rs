@@ -82,10 +82,15 @@ pub(crate) fn watchdog(seconds: u32, step: usize) {
 }
 
 /// Waits until something is so.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let watchdog = Instant::now() + Duration::from_secs(60);
+pub(crate) fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, holds);
+}
+
+/// The same for what takes long.
+pub(crate) fn until_within(most: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let watchdog = Instant::now() + most;
     while !holds() {
-        assert!(Instant::now() < watchdog, "waited a minute for: {what}");
+        assert!(Instant::now() < watchdog, "waited {most:?} for: {what}");
         std::thread::yield_now();
     }
 }
@@ -123,9 +128,13 @@ impl Second {
         self.0.wait().unwrap();
     }
 
-    pub(crate) fn done(mut self) -> ExitStatus {
+    pub(crate) fn done(self) -> ExitStatus {
+        self.done_within(Duration::from_secs(60))
+    }
+
+    pub(crate) fn done_within(mut self, most: Duration) -> ExitStatus {
         let mut status = None;
-        until("the second process ends", || {
+        until_within(most, "the second process ends", || {
             status = self.0.try_wait().unwrap();
             status.is_some()
         });

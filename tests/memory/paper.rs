@@ -16,7 +16,8 @@ VERR_NOT_SUPPORTED VERR_SHMEM_MAXIMUM_MAPPINGS_REACHED VERR_ACCESS_DENIED
 PR_OpenSharedMemory PR_AttachSharedMemory PR_DetachSharedMemory PR_CloseSharedMemory PR_DeleteSharedMemory
 PR_SHM_CREATE PR_SHM_EXCL PR_SHM_READONLY PR_FILE_EXISTS_ERROR PR_FILE_NOT_FOUND_ERROR PR_GetError PR_GetOSError
 name size mode addr shm_open shm_unlink CREATE EXCL RDONLY RDWR TRUNC Mode FD_CLOEXEC
-shm_open_handle handle flags shm_create_handle errno
+shm_open_handle handle flags shm_create_handle errno O_RDONLY O_RDWR O_WRONLY shm_create_subrange_handle
+shm_delete_handle shm_revoke mmap_handle SHM_CREATE_HANDLE_OPT_NOFD SHMCTL_REVOCABLE SHM_ANON SHMCTL_SEAL
 RTLOCALIPCSERVER NIL_RTLOCALIPCSERVER RTLOCALIPCSESSION NIL_RTLOCALIPCSESSION RTLocalIpcServerCreate phServer
 RTLOCALIPC_FLAGS_NATIVE_NAME RTLOCALIPC_FLAGS_VALID_MASK RTLocalIpcServerDestroy RTLocalIpcServerGrantGroupAccess gid
 RTLocalIpcServerSetAccessMode fMode RTLocalIpcServerListen phClientSession RTLocalIpcServerCancel
@@ -50,10 +51,10 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
 
 fn sources() -> String {
     let files = ["error", "shm/options", "shm/map", "shm/mapping", "shm/memory", "shm/name"];
-    let sessions = fs::read_dir(root().join("src/session")).expect("the sources of sessions");
-    let sessions =
-        sessions.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"));
-    files.map(|file| text(&format!("src/{file}.rs"))).into_iter().chain(sessions).collect()
+    let folders = ["src/session", "src/handle"].map(|of| fs::read_dir(root().join(of)));
+    let more = folders.into_iter().flat_map(|folder| folder.expect("a folder of sources"));
+    let more = more.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"));
+    files.map(|file| text(&format!("src/{file}.rs"))).into_iter().chain(more).collect()
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn every_row_names_tests_that_are_there() {
         for test in tests {
             let (file, function) = test.split_once("::").expect("a file and a function");
             let heading = format!("#[test]\nfn {function}()");
-            let paths = ["memory", "session"].map(|of| format!("tests/{of}/{file}.rs"));
+            let paths = ["memory", "session", "handle"].map(|of| format!("tests/{of}/{file}.rs"));
             let files = paths.iter().filter(|path| root().join(path).exists());
             assert!(files.into_iter().any(|path| text(path).contains(&heading)), "no test {test}");
             seen += 1;

@@ -36,6 +36,19 @@ pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
                 session.write_all(&n.to_ne_bytes()).unwrap();
             }
         }
+        "be sent too many descriptors" => {
+            let server = Server::bind(name).unwrap();
+            let (good, null) = (hello(), std::fs::File::open("/dev/null").unwrap().into());
+            let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let before = open();
+            for many in [2, 5, 13, 100, 253] {
+                let socket = bare_connect(&server);
+                send(&socket, &good, &vec![&null; many]);
+                assert!(server.try_accept().unwrap().is_none());
+            }
+            assert_eq!(server.turned_away(), 5);
+            assert_eq!(open(), before);
+        }
         "serve until killed" => {
             let server = Server::bind(name).unwrap();
             let _sessions: Vec<Session> = (0..3).map(|_| server.accept().unwrap()).collect();
@@ -271,6 +284,12 @@ fn v_13_nonsense_is_turned_away_and_the_server_lives_on() {
     let (_socket, _memory, _theirs, _session) = bare_client(&server);
     works(&server, &name);
     assert_eq!(server.turned_away(), count);
+}
+
+/// What does not fit is closed, too.
+#[test]
+fn v_13_descriptors_that_nobody_wants_are_closed() {
+    assert!(Second::start("be sent too many descriptors", &scratch()).done().success());
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn event(interest: Interest, once: bool, token: u64) -> EpollEvent {
     EpollEvent::new(flags, token)
 }
 
-/// A flag that can be waited for, and stays set.
+/// A flag that can be waited for, and stays set until it is cleared.
 pub(crate) fn flag() -> Result<Handle> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     EventFd::from_value_and_flags(0, flags).map(Handle::from).map_err(failed("eventfd"))
@@ -95,4 +95,10 @@ pub(crate) fn flag() -> Result<Handle> {
 pub(crate) fn raise(flag: &Handle) {
     // It fails only when the count is full, and then the flag is set.
     let _ = nix::unistd::write(flag, &1_u64.to_ne_bytes());
+}
+
+/// Clears a [`flag`].
+pub(crate) fn lower(flag: &Handle) {
+    // It fails only when the flag is not set.
+    let _ = nix::unistd::read(flag, &mut [0; 8]);
 }

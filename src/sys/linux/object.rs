@@ -165,6 +165,14 @@ pub(crate) fn seal_writes(handle: &Handle) -> Result<()> {
     add_seals(handle, SealFlag::F_SEAL_FUTURE_WRITE, "seal against new writers")
 }
 
+/// Seals that no more can be sealed. What takes no seals at all is so already.
+pub(crate) fn seal_seals(handle: &Handle) -> Result<()> {
+    match nix::fcntl::fcntl(handle, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SEAL)) {
+        Ok(_) | Err(Errno::EPERM | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(Error::os("seal the seals", errno as i32)),
+    }
+}
+
 /// Seals size and writes, and that no more can be sealed.
 pub(crate) fn seal_all(handle: &Handle) -> Result<()> {
     let size = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
@@ -181,8 +189,31 @@ pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
     let writes = SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_WRITE;
     Ok(Seals {
         size: seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW),
+        shrink: seals.contains(SealFlag::F_SEAL_SHRINK),
         writes: seals.intersects(writes),
     })
+}
+
+/// Takes the right to write from the group and from others, where a nameless object of ours grants it.
+pub(crate) fn keep_to_owner(handle: &Handle) -> Result<()> {
+    let found = stat(handle)?;
+    if found.names != 0 || found.owner != effective_user() || found.mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let mode = Mode::from_bits_truncate(found.mode & !0o022);
+    nix::sys::stat::fchmod(handle, mode).map_err(failed("fchmod"))
+}
+
+/// Punches a hole: what was there is gone from every mapping, and touching it finds zeroes.
+pub(crate) fn empty_range(handle: &Handle, from: u64, len: u64) -> Result<()> {
+    let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let (from, len) = (offset_of(from)?, offset_of(len)?);
+    loop {
+        match nix::fcntl::fallocate(handle, how, from, len) {
+            Err(Errno::EINTR) => {}
+            done => return done.map_err(failed("punch a hole")),
+        }
+    }
 }
 
 pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {

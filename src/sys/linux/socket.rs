@@ -8,14 +8,14 @@ use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SendTimeout};
+use nix::sys::socket::sockopt::{PassCred, PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
-    SockType, UnixAddr,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr,
+    UnixCredentials,
 };
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeVal;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// How often the lock that orders those who bind in a directory is tried, a millisecond apart.
 const LOCK_TRIES: u32 = 1000;
 
-/// Descriptors that come with a message are closed beyond this number; no message here has more than one.
+/// The kernel closes descriptors that come with a message beyond this number; no message here has more than two.
 const MOST_HANDLES: usize = 4;
 
 fn socket() -> Result<Handle> {
@@ -164,6 +164,17 @@ fn owned(number: RawFd) -> Handle {
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
+/// Waits until there is something to receive, or the time is up, or for less.
+pub(crate) fn wait_readable(socket: &Handle, most: Option<Duration>) -> Result<()> {
+    // Rounded up, so that a wait is not over before its time.
+    let most = most.map(|most| most.as_micros().div_ceil(1000).min(1 << 30) as u32);
+    let most = most.and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::NONE);
+    match nix::poll::poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], most) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(Error::os("poll", errno as i32)),
+    }
+}
+
 fn poll(socket: &Handle, events: PollFlags) -> Result<PollFlags> {
     let mut polled = [PollFd::new(socket.as_fd(), events)];
     loop {
@@ -184,8 +195,18 @@ pub(crate) fn hung_up(socket: &Handle) -> Result<bool> {
     Ok(poll(socket, PollFlags::empty())?.intersects(ended))
 }
 
-pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Result<bool> {
-    let numbers: Vec<RawFd> = handle.iter().map(|handle| handle.as_raw_fd()).collect();
+/// Whether the process of this handle has ended.
+pub(crate) fn has_ended(process: &Handle) -> Result<bool> {
+    readable(process)
+}
+
+/// Has the kernel say of each message who sent it, whoever connected.
+pub(crate) fn tell_senders(socket: &Handle) -> Result<()> {
+    nix::sys::socket::setsockopt(socket, PassCred, &true).map_err(failed("setsockopt"))
+}
+
+pub(crate) fn send(socket: &Handle, bytes: &[u8], handles: &[&Handle]) -> Result<bool> {
+    let numbers: Vec<RawFd> = handles.iter().map(|handle| handle.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
     let rights = if numbers.is_empty() { &rights[..0] } else { &rights[..] };
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -209,26 +230,28 @@ pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Re
 }
 
 pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
-    let mut space = nix::cmsg_space!([RawFd; MOST_HANDLES]);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    // Of words, so that it is aligned: credentials, and the descriptors.
+    let mut space = [0_u64; (16 + 16 + 16 + MOST_HANDLES * 4) / 8];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let fd = socket.as_raw_fd();
-        match nix::sys::socket::recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut space), flags) {
-            Ok(message) => {
-                let (bytes, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
-                let mut handles = Vec::new();
-                for control in message.cmsgs().into_iter().flatten() {
-                    if let ControlMessageOwned::ScmRights(numbers) = control {
-                        handles.extend(numbers.into_iter().map(owned));
-                    }
-                }
-                let cut = cut || message.flags.contains(MsgFlags::MSG_TRUNC);
+        // SAFETY: all fields are numbers and pointers.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        message.msg_control = space.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&space);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the buffer and the space are as long as the message says, and outlive the call.
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        match Errno::result(got) {
+            Ok(bytes) => {
+                let (handles, sender) = controls_of(&message);
+                let cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
                 // Nobody here sends a message of nothing.
                 if bytes == 0 {
                     return Ok(Received::End);
                 }
-                return Ok(Received::Message { bytes, handles, cut });
+                let bytes = bytes.cast_unsigned();
+                return Ok(Received::Message { bytes, handles, cut, sender });
             }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Ok(Received::Nothing),
@@ -236,6 +259,42 @@ pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
             Err(errno) => return Err(Error::os("receive", errno as i32)),
         }
     }
+}
+
+/// What came beside the bytes. All descriptors that the kernel made are taken, also if more were sent than had room, or
+/// than this process may have: `nix` would leave those open.
+fn controls_of(message: &libc::msghdr) -> (Vec<Handle>, Option<Credentials>) {
+    let (mut handles, mut sender) = (Vec::new(), None);
+    // SAFETY: the kernel filled the space that the message means, and said how much of it.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !next.is_null() {
+        // SAFETY: one that the kernel wrote, aligned as the space is.
+        let header = unsafe { next.read() };
+        // SAFETY: the data lies behind the header.
+        let data = unsafe { libc::CMSG_DATA(next) };
+        // SAFETY: this takes nothing but numbers.
+        let ahead = unsafe { libc::CMSG_LEN(0) } as usize;
+        let len = header.cmsg_len.saturating_sub(ahead);
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                for index in 0..len / size_of::<RawFd>() {
+                    // SAFETY: within the data, by the length that the kernel wrote.
+                    let at = unsafe { data.cast::<RawFd>().add(index) };
+                    // SAFETY: as above; a descriptor for nobody else.
+                    handles.push(owned(unsafe { at.read_unaligned() }));
+                }
+            }
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<libc::ucred>() => {
+                // SAFETY: within the data, which has room for it.
+                let said = unsafe { data.cast::<libc::ucred>().read_unaligned() };
+                sender = Some(of(&UnixCredentials::from(said)));
+            }
+            _ => {}
+        }
+        // SAFETY: as for the first.
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
+    }
+    (handles, sender)
 }
 
 pub(crate) fn shut_down(socket: &Handle) {
@@ -246,7 +305,11 @@ pub(crate) fn shut_down(socket: &Handle) {
 pub(crate) fn credentials(socket: &Handle) -> Result<Credentials> {
     let found =
         nix::sys::socket::getsockopt(socket, PeerCredentials).map_err(failed("getsockopt"))?;
-    Ok(Credentials { pid: found.pid().cast_unsigned(), user: found.uid(), group: found.gid() })
+    Ok(of(&found))
+}
+
+fn of(found: &UnixCredentials) -> Credentials {
+    Credentials { pid: found.pid().cast_unsigned(), user: found.uid(), group: found.gid() }
 }
 
 pub(crate) fn peer_process(socket: &Handle) -> Result<Handle> {

@@ -1,0 +1,30 @@
+//! Handles, by the scenarios of QNX (`q_`), and what hostile processes do with them. The number in a test's name is the
+//! scenario's; `docs/seeds.md` says which promise each one shows.
+//!
+//! Where a scenario takes a second process, the test program runs itself again.
+#![cfg(not(loom))]
+#![allow(
+    unsafe_code,
+    reason = "forks, starts processes by number, touches what must not be touched"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod callers;
+mod hostile;
+mod passing;
+mod qnx;
+mod revoking;
+mod storm;
+mod support;
+
+/// Where a second process comes in. As a test of its own it does nothing.
+#[test]
+fn second_process() {
+    let Some((part, name)) = common::part() else { return };
+    let parts =
+        [callers::part, hostile::part, passing::part, qnx::part, revoking::part, storm::part];
+    let played = parts.iter().any(|play| play(&part, &name));
+    assert!(played, "no test has the part {part:?}");
+}

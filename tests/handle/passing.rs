@@ -1,0 +1,177 @@
+//! Memory and rings over sessions.
+
+use crate::support::{
+    Child, PATIENCE, become_stranger, is_root, kind, me, memory, open_broker, options, parent, say,
+    skip, told,
+};
+use ringlane::handle::{Access, Broker, BrokerOptions, Handle};
+use ringlane::session::Session;
+use ringlane::{ErrorKind, Name, PopError, mpmc, record, spsc};
+
+const VALUES: u64 = 10_000;
+
+fn consume(session: &Session) {
+    let memory = session.recv_memory(Access::ReadWrite).unwrap();
+    assert!(memory.is_size_sealed().unwrap());
+    let queue = spsc::Queue::<u64>::options().attach(memory).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    say(session, "ready");
+    (0..VALUES).for_each(|n| assert_eq!(consumer.pop(), Ok(n)));
+    assert_eq!(consumer.pop(), Err(PopError::Closed));
+}
+
+pub(crate) fn part(part: &str, name: &Name) -> bool {
+    match part {
+        "consume what a ring brings" => {
+            let session = parent(name);
+            consume(&session);
+            // The others, by the same way.
+            let memory = session.recv_memory_timeout(Access::ReadWrite, PATIENCE).unwrap();
+            let queue = record::Queue::options().attach(memory).unwrap();
+            let mut consumer = queue.consumer().unwrap();
+            assert_eq!(consumer.pop().unwrap(), b"a record");
+            let memory = session.recv_memory(Access::ReadWrite).unwrap();
+            let queue = mpmc::Queue::<u64>::options().attach(memory).unwrap();
+            queue.producer().unwrap().push(8).unwrap();
+            say(&session, "consumed");
+            told(&session, "end");
+        }
+        "make a handle and be killed" => {
+            let session = parent(name);
+            let (broker, memory) = (Broker::start().unwrap(), memory());
+            let options = options();
+            session.send_memory(&broker, &memory, Access::ReadOnly, &options).unwrap();
+            session.send(broker.path().to_str().unwrap().as_bytes()).unwrap();
+            told(&session, "never");
+        }
+        "consume as a stranger" => {
+            let session = parent(name);
+            become_stranger();
+            consume(&session);
+            say(&session, "consumed");
+            told(&session, "end");
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn produce(child: &Child, broker: &Broker) {
+    let queue = spsc::Queue::<u64>::private(64).unwrap();
+    let session = &child.session;
+    session.send_memory(broker, queue.memory(), Access::ReadWrite, &options()).unwrap();
+    child.says("ready");
+    let mut producer = queue.producer().unwrap();
+    (0..VALUES).for_each(|n| producer.push(n).unwrap());
+}
+
+#[test]
+fn rings_go_over_whole() {
+    let broker = Broker::start().unwrap();
+    let child = Child::start("consume what a ring brings");
+    produce(&child, &broker);
+    let (records, many) =
+        (record::Queue::private(4096).unwrap(), mpmc::Queue::<u64>::private(64).unwrap());
+    for memory in [records.memory(), many.memory()] {
+        child.session.send_memory(&broker, memory, Access::ReadWrite, &options()).unwrap();
+    }
+    records.producer().unwrap().push(b"a record").unwrap();
+    assert_eq!(many.consumer().unwrap().pop(), Ok(8));
+    child.says("consumed");
+    child.send(b"end");
+    child.done();
+    assert_eq!(broker.counts().redeemed, 3);
+}
+
+#[test]
+fn a_ring_goes_to_another_user() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let child = Child::start("consume as a stranger");
+    produce(&child, &open_broker());
+    child.says("consumed");
+    child.send(b"end");
+    child.done();
+}
+
+#[test]
+fn what_is_no_memory_is_refused_and_what_cannot_be_sent_is_deleted() {
+    let (broker, memory) = (Broker::start().unwrap(), memory());
+    let (one, other) = Session::pair(4096).unwrap();
+    one.send(b"a word").unwrap();
+    assert_eq!(kind(other.recv_memory(Access::ReadOnly)), ErrorKind::InvalidHandle);
+    let more = one.send_memory(&broker, &memory, Access::ReadOnly, &options());
+    more.unwrap();
+    assert_eq!(kind(other.recv_memory(Access::ReadWrite)), ErrorKind::PermissionDenied);
+    let id = one.send_memory(&broker, &memory, Access::ReadOnly, &options()).unwrap();
+    broker.delete(id).unwrap();
+    assert_eq!(kind(other.recv_memory(Access::ReadOnly)), ErrorKind::InvalidHandle);
+    other.close();
+    let refused = one.send_memory(&broker, &memory, Access::ReadOnly, &options());
+    assert_eq!(kind(refused), ErrorKind::BrokenPipe);
+    assert_eq!(broker.counts().waiting, 0);
+    one.cancel();
+    assert_eq!(kind(one.recv_memory(Access::ReadOnly)), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_broker_without_a_thread_serves_when_it_is_told_to() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let (broker, memory) = (BrokerOptions::new().polled(true).start().unwrap(), memory());
+    let handles: Vec<Handle> = (0..200)
+        .map(|_| broker.create(&memory, &me(), Access::ReadOnly, &options()).unwrap())
+        .collect();
+    let threads: Vec<_> = handles
+        .into_iter()
+        .map(|handle| std::thread::spawn(|| handle.open(Access::ReadOnly).unwrap()))
+        .collect();
+    crate::common::until("all are served", || {
+        poll(&mut [PollFd::new(broker.as_fd(), PollFlags::POLLIN)], PollTimeout::from(100_u8))
+            .unwrap();
+        broker.try_serve().unwrap();
+        broker.counts().redeemed == 200
+    });
+    threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+    // One that has a thread is served by that.
+    let served = Broker::start().unwrap();
+    let busy = || served.try_serve().map_err(|e| e.kind());
+    crate::common::until("its thread has begun", || busy() == Err(ErrorKind::InUse));
+}
+
+#[test]
+fn a_broker_that_is_gone_leaves_nothing_and_its_handles_are_void() {
+    let (broker, memory) = (Broker::start().unwrap(), memory());
+    let identity = crate::support::identity_of(&memory);
+    let handle = broker.create(&memory, &me(), Access::ReadOnly, &options()).unwrap();
+    let path = broker.path().to_owned();
+    drop((broker, memory));
+    assert!(!path.exists());
+    assert_eq!(crate::support::holds(identity), (0, 0));
+    assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
+}
+
+#[test]
+fn a_broker_that_was_killed_is_gone_too() {
+    let child = Child::start("make a handle and be killed");
+    let handle = child.session.recv_handle().unwrap();
+    let path = child.session.recv_timeout(PATIENCE).unwrap();
+    child.second.kill();
+    assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
+    // Its socket is there until a process with its number starts one.
+    std::fs::remove_file(String::from_utf8(path).unwrap()).unwrap();
+}
+
+#[test]
+fn a_broker_bears_so_many_handles_and_no_more() {
+    let broker = BrokerOptions::new().most_handles(3).start().unwrap();
+    let memory = memory();
+    let make = || broker.create(&memory, &me(), Access::ReadOnly, &options());
+    let handles: Vec<Handle> = (0..3).map(|_| make().unwrap()).collect();
+    let error = make().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitReached);
+    assert!(error.to_string().contains('3'), "{error}");
+    handles.into_iter().next().unwrap().open(Access::ReadOnly).unwrap();
+    make().unwrap();
+}
