@@ -184,7 +184,8 @@ fn through(delivery: Delivery, sides: (u64, u64), each: u64, wait: Wait) {
                     };
                     match popped {
                         Ok(bytes) => {
-                            let word = |at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+                            let word =
+                                |at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
                             let (id, n) = (word(0), word(8));
                             assert!(bytes == of(id, n), "torn");
                             got.push((id, n));
@@ -365,7 +366,7 @@ fn scribbled_words_harm_nobody() {
         let file = std::fs::File::options().write(true).open(format!("/dev/shm/{name}")).unwrap();
         let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
         let mut corrupt = 0;
-        for round in 0..200_u64 {
+        for round in 0..80_u64 {
             // The words of all, the first two places, the slots: lengths and words.
             let at = match random.random_range(0..4) {
                 0 => 1024 + 128 * random.random_range(0..6),

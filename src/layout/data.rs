@@ -118,14 +118,27 @@ impl Bytes {
         });
     }
 
-    /// The same while others may write: what came counts only if the caller learns that nobody did.
+    /// Copies bytes out, in place of what `to` holds. If it is not `sure` that nobody writes meanwhile, what came
+    /// counts only if the caller learns that.
     #[inline(always)]
-    pub(crate) fn copy_out_unsure(&self, offset: usize, to: &mut [u8]) {
+    pub(crate) fn copy_to(&self, offset: usize, len: usize, to: &mut Vec<u8>, sure: bool) {
+        let _ = sure;
+        to.clear();
         #[cfg(not(loom))]
-        self.copy_out(offset, to);
+        {
+            to.reserve(len);
+            let from = self.address(offset, len);
+            // SAFETY: `address` checked the range, and there is room for as many in a private vector.
+            unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), len) };
+            // SAFETY: so many were just written.
+            unsafe { to.set_len(len) };
+        }
         #[cfg(loom)]
-        self.each_byte(offset, to.len(), |index, word, shift| {
-            to[index] = word.load(Ordering::Relaxed).to_ne_bytes()[shift];
+        self.each_byte(offset, len, |index, word, shift| {
+            to.push(word.load(Ordering::Relaxed).to_ne_bytes()[shift]);
+            if sure {
+                self.home.watch((offset + index) % self.capacity / WORD).read();
+            }
         });
     }
 

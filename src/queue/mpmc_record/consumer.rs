@@ -61,8 +61,7 @@ impl Consumer {
                 Ok(held) => held,
                 Err(why) => return Ok(Err(why)),
             };
-            fit(out, held.len);
-            blocks.bytes.copy_out(held.offset, out);
+            blocks.bytes.copy_to(held.offset, held.len, out, true);
             lengths.release(held.there);
             return Ok(Ok(()));
         }
@@ -71,8 +70,7 @@ impl Consumer {
             // not looked at, nor is a length that cannot be.
             let possible = len <= blocks.room(there.run) as u64;
             if possible {
-                fit(out, len as usize);
-                blocks.bytes.copy_out_unsure(blocks.offset(there.position), out);
+                blocks.bytes.copy_to(blocks.offset(there.position), len as usize, out, false);
             }
             if possible { Ok(()) } else { Err(PopError::Corrupt) }
         })
@@ -327,13 +325,6 @@ impl Consumer {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn close(self) {}
-}
-
-/// Makes room for so many bytes.
-#[inline(always)]
-fn fit(out: &mut Vec<u8>, len: usize) {
-    // What was there is written over, so only what was not is filled.
-    out.resize(len, 0);
 }
 
 /// A record that was taken and not acknowledged.
