@@ -151,7 +151,9 @@ impl<T: Plain> Producer<T> {
     /// Makes one value visible, which has all slots of the claim.
     #[inline(always)]
     pub(in crate::queue) fn publish_one(&self, claimed: Claimed, value: T) {
-        self.seat.slots.cells().store_among_readers(claimed.position, &value);
+        let cells = self.seat.slots.cells();
+        cells.store_among_readers(claimed.position, &value);
+        cells.fetch_to_write(claimed.position.wrapping_add(Self::FETCH));
         self.publish(claimed, true);
     }
 
