@@ -35,7 +35,7 @@ pub use queue::inspect;
 #[cfg(loom)]
 #[doc(hidden)]
 pub use queue::model;
-pub use queue::{call, mpmc, record, spsc};
+pub use queue::{call, mpmc, mpmc_record, record, spsc};
 pub use shm::{
     Capabilities, CloseError, Granted, Lifetime, MapOptions, Mapping, Name, OpenOptions, Resize,
     SharedMemory, capabilities,

@@ -52,6 +52,8 @@ struct Setting {
     crashes: u8,
     /// How many values consumers copy at a time before they take them one by one.
     ahead: u8,
+    /// Whether a push is one record in so many blocks, and not so many values.
+    whole: bool,
     acknowledged: bool,
     flaw: Flaw,
 }
@@ -176,12 +178,19 @@ impl Setting {
         usize::from(self.producers + self.consumers)
     }
 
+    /// How much room a push of so many needs: of values, one goes in alone.
+    fn least(&self, run: u8) -> u8 {
+        if self.whole { run } else { 1 }
+    }
+
     fn is(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
     }
 
-    fn published(&self, position: u8, again: bool) -> Word {
-        Word { turn: self.turn(position), again, ..Word::default() }
+    fn published(&self, position: u8, again: bool, run: u8) -> Word {
+        // A value's word says nothing of a run.
+        let run = if self.whole { run } else { 0 };
+        Word { turn: self.turn(position), again, run, ..Word::default() }
     }
 
     fn skipped(&self, position: u8, run: u8) -> Word {
@@ -190,7 +199,8 @@ impl Setting {
 
     fn run_of(&self, word: Word) -> u8 {
         match word.mark {
-            Mark::Claimed | Mark::Skipped if self.is(Flaw::RunIgnored) => 1,
+            _ if self.is(Flaw::RunIgnored) => 1,
+            _ if self.whole => word.run.max(1),
             Mark::Claimed | Mark::Skipped => word.run,
             _ => 1,
         }
@@ -235,7 +245,7 @@ impl Setting {
                     me.cursor += self.run_of(word);
                 } else if word.turn > turn {
                     me.pc = Pc::Hint;
-                } else if me.limit > me.cursor || self.is(Flaw::NoRoomCheck) {
+                } else if me.limit >= me.cursor + self.least(me.run) || self.is(Flaw::NoRoomCheck) {
                     me.pc = Pc::Claim;
                 } else {
                     me.pc = Pc::Room;
@@ -253,12 +263,13 @@ impl Setting {
                 me.limit = state.head + self.capacity;
                 let first = state.words[self.slot(state.head)];
                 let done = first.turn == self.turn(state.head) && first.mark == Mark::Skipped;
-                if me.limit <= me.cursor && self.acknowledged && done {
+                let full = me.limit < me.cursor + self.least(me.run);
+                if full && self.acknowledged && done {
                     // Whoever had it done died, or was overtaken, before the head passed it.
                     next.head += self.run_of(first);
                     return Ok(Some(next));
                 }
-                if me.limit <= me.cursor {
+                if full {
                     // Full: waits until that changes, or others have claimed the place.
                     return Ok(None);
                 }
@@ -310,8 +321,15 @@ impl Setting {
                     false => me.run - 1 - me.index,
                 };
                 let position = me.at + offset;
-                next.words[self.slot(position)] = self.published(position, false);
-                next.published[usize::from(position)] = true;
+                // The words behind the first of a record say nothing, and it is published when that is.
+                let run = if offset == 0 { me.run } else { 1 };
+                next.words[self.slot(position)] = self.published(position, false, run);
+                let visible = match self.whole {
+                    true if offset > 0 => 0..0,
+                    true => position..position + run,
+                    false => position..position + 1,
+                };
+                visible.for_each(|position| next.published[usize::from(position)] = true);
                 me.index += 1;
                 if me.index == me.run {
                     me.pc = Pc::Begin;
@@ -371,19 +389,24 @@ impl Setting {
                 me.copied += 1;
                 // The look at the next word is a step of its own, but one that only reads: with this one.
                 let more = position + 1;
-                let another = state.words[self.slot(more)] == self.published(more, false);
+                let another = state.words[self.slot(more)] == self.published(more, false, 1);
                 let wanted = me.copied < self.ahead && me.copied < self.capacity;
+                if self.whole && me.copied < self.run_of(me.seen) {
+                    me.pc = Pc::Copy;
+                    return Ok(Some(next));
+                }
                 me.pc = match () {
                     () if self.acknowledged && self.is(Flaw::EarlyAcknowledgement) => Pc::Pass,
                     () if self.acknowledged => Pc::Acknowledge,
                     () if self.is(Flaw::TakeFirst) => Pc::Peek,
-                    () if wanted && another => Pc::Copy,
+                    () if wanted && another && !self.whole => Pc::Copy,
                     () => Pc::Take,
                 };
                 if self.acknowledged || self.is(Flaw::TakeFirst) {
-                    let (copy, at) = (me.copies[0], me.at);
+                    let (copies, at, run) = (me.copies, me.at, self.run_of(me.seen));
                     me.copied = 0;
-                    return give(next, copy, at, self.acknowledged).map(Some);
+                    return give(next, &copies[..usize::from(run)], at, self.acknowledged)
+                        .map(Some);
                 }
             }
             Pc::Take => {
@@ -396,16 +419,19 @@ impl Setting {
                         if me.used < me.copied && me.cursor >= me.at { Pc::Take } else { Pc::Peek };
                     return Ok(Some(next));
                 }
-                me.cursor += 1;
-                next.head = position + 1;
+                let run = self.run_of(me.seen);
+                let run = if self.whole { run } else { 1 };
+                me.cursor += run;
+                next.head = position + run;
                 if self.is(Flaw::TakeFirst) {
                     (me.at, me.copied, me.pc) = (position, 0, Pc::Copy);
                     return Ok(Some(next));
                 }
-                let copy = me.copies[usize::from(me.used)];
-                me.used += 1;
+                let copies = me.copies;
+                let from = usize::from(me.used);
+                me.used += run;
                 me.pc = if me.used < me.copied { Pc::Take } else { Pc::Peek };
-                return give(next, copy, position, false).map(Some);
+                return give(next, &copies[from..][..usize::from(run)], position, false).map(Some);
             }
             Pc::Skip => {
                 if state.head == me.cursor {
@@ -430,10 +456,10 @@ impl Setting {
             Pc::Hold => {
                 me.pc = Pc::Peek;
                 if word == me.seen {
-                    next.words[slot] =
-                        Word { turn, mark: Mark::Taken, owner: who as u8, ..Word::default() };
+                    let (mark, owner, run) = (Mark::Taken, who as u8, me.seen.run);
+                    next.words[slot] = Word { turn, mark, owner, run, again: false };
                     (me.at, me.copied) = (me.cursor, 0);
-                    me.cursor += 1;
+                    me.cursor += self.run_of(me.seen);
                     me.pc = Pc::Copy;
                     if self.is(Flaw::EarlyAcknowledgement) {
                         me.pc = Pc::Acknowledge;
@@ -441,8 +467,9 @@ impl Setting {
                 }
             }
             Pc::Acknowledge => {
-                next.words[self.slot(me.at)] = self.skipped(me.at, 1);
-                next.done[usize::from(me.at)] = true;
+                let run = self.run_of(me.seen);
+                next.words[self.slot(me.at)] = self.skipped(me.at, run);
+                (me.at..me.at + run).for_each(|position| next.done[usize::from(position)] = true);
                 me.pc = if self.is(Flaw::EarlyAcknowledgement) { Pc::Copy } else { Pc::Pass };
             }
             Pc::Pass => {
@@ -467,8 +494,8 @@ impl Setting {
                     Mark::Published => me.cursor = me.at,
                     _ if state.words[slot] == me.seen => {
                         next.words[slot] = match self.is(Flaw::NoRedelivery) {
-                            true => self.skipped(me.at, 1),
-                            false => self.published(me.at, true),
+                            true => self.skipped(me.at, self.run_of(me.seen)),
+                            false => self.published(me.at, true, me.seen.run),
                         };
                         me.cursor = me.at;
                     }
@@ -480,22 +507,24 @@ impl Setting {
     }
 }
 
-/// A consumer has a value in its hands.
+/// A consumer has a value in its hands, or all blocks of a record.
 fn give(
     mut state: State,
-    copy: [u8; 2],
-    position: u8,
+    copies: &[[u8; 2]],
+    first: u8,
     acknowledged: bool,
 ) -> Result<State, String> {
-    let at = usize::from(position);
-    ensure!(copy == [position + 1; 2], "position {position} came as {copy:?}");
-    ensure!(state.published[at], "position {position} came before it was published");
-    state.given[at] += 1;
-    if !acknowledged {
-        ensure!(state.given[at] == 1, "position {position} came twice");
-        state.done[at] = true;
+    for (position, copy) in (first..).zip(copies) {
+        let at = usize::from(position);
+        ensure!(*copy == [position + 1; 2], "position {position} came as {copy:?}");
+        ensure!(state.published[at], "position {position} came before it was published");
+        state.given[at] += 1;
+        if !acknowledged {
+            ensure!(state.given[at] == 1, "position {position} came twice");
+            state.done[at] = true;
+        }
+        ensure!(state.given[at] < 4, "position {position} came again and again");
     }
-    ensure!(state.given[at] < 4, "position {position} came again and again");
     Ok(state)
 }
 
@@ -570,6 +599,7 @@ const PLAIN: Setting = Setting {
     pushes: [[1, 1], [1, 0], [0, 0]],
     crashes: 1,
     ahead: 1,
+    whole: false,
     acknowledged: false,
     flaw: Flaw::None,
 };
@@ -582,6 +612,7 @@ fn full() -> bool {
 fn no_interleaving_with_crashes_breaks_a_promise() {
     let one_each = Setting { pushes: [[1, 0], [1, 0], [0, 0]], crashes: 2, ..PLAIN };
     let acknowledged = Setting { acknowledged: true, crashes: 1, ..one_each };
+    let records = Setting { whole: true, pushes: [[2, 1], [1, 0], [0, 0]], crashes: 2, ..PLAIN };
     let mut settings = vec![
         one_each,
         Setting { capacity: 1, ..one_each },
@@ -590,6 +621,8 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
         Setting { pushes: [[2, 1], [0, 0], [0, 0]], producers: 1, crashes: 2, ..PLAIN },
         acknowledged,
         Setting { capacity: 1, ..acknowledged },
+        Setting { crashes: 1, consumers: 1, ..records },
+        Setting { crashes: 1, consumers: 1, acknowledged: true, ..records },
     ];
     if full() {
         let large = Setting { crashes: 2, ahead: 2, ..PLAIN };
@@ -604,6 +637,10 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
             Setting { ahead: 1, ..three },
             Setting { capacity: 1, ..three },
             Setting { crashes: 2, ..acknowledged },
+            records,
+            Setting { pushes: [[2, 0], [2, 0], [0, 0]], ..records },
+            Setting { pushes: [[1, 2], [2, 0], [0, 0]], crashes: 1, ..records },
+            Setting { acknowledged: true, crashes: 1, ..records },
             Setting { acknowledged: true, crashes: 1, ..large },
             Setting { acknowledged: true, crashes: 1, capacity: 1, ..large },
             Setting { acknowledged: true, pushes: [[2, 0], [1, 0], [0, 0]], ..large },
@@ -623,6 +660,7 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
 fn every_flaw_is_found() {
     let batch = Setting { pushes: [[2, 0], [1, 0], [0, 0]], ..PLAIN };
     let acknowledged = Setting { acknowledged: true, ..PLAIN };
+    let records = Setting { whole: true, crashes: 0, ..batch };
     for (flaw, setting, sign) in [
         (Flaw::Impatience, PLAIN, ""),
         (Flaw::Patience, PLAIN, "stuck"),
@@ -632,6 +670,8 @@ fn every_flaw_is_found() {
         (Flaw::PublishFirst, PLAIN, "came as"),
         (Flaw::ForwardBatch, batch, "claimed"),
         (Flaw::RunIgnored, batch, "claimed"),
+        (Flaw::RunIgnored, records, "claimed"),
+        (Flaw::ForwardBatch, Setting { pushes: [[2, 0], [1, 1], [0, 0]], ..records }, ""),
         (Flaw::BlindSkip, Setting { crashes: 1, capacity: 1, ..PLAIN }, ""),
         (Flaw::EarlyAcknowledgement, acknowledged, ""),
         (Flaw::NoRedelivery, acknowledged, "lost"),

@@ -4,7 +4,7 @@
 //!   bits  0..2    state
 //!   bits  2..9    place of the owner        claimed and taken only
 //!   bits  9..17   the owner's generation    claimed and taken only; published: 1 if it comes again
-//!   bits 17..23   slots of the run, less 1  claimed and skipped only
+//!   bits 17..23   slots of the run, less 1  0 where values are published or taken, for they stand alone
 //!   bits 23..64   turn: the position divided by the capacity, plus 1
 //! ```
 //!
@@ -69,13 +69,13 @@ impl Turns {
     }
 
     #[inline(always)]
-    pub(crate) fn published(self, position: u64) -> Control {
-        Control(self.bits(position))
+    pub(crate) fn published(self, position: u64, run: u64) -> Control {
+        Control(self.bits(position) | (run - 1) << RUN_AT)
     }
 
     /// As published, for the second time.
-    pub(crate) fn again(self, position: u64) -> Control {
-        Control(self.bits(position) | 1 << GENERATION_AT)
+    pub(crate) fn again(self, position: u64, run: u64) -> Control {
+        Control(self.published(position, run).0 | 1 << GENERATION_AT)
     }
 
     #[inline(always)]
@@ -91,8 +91,8 @@ impl Turns {
     }
 
     #[inline(always)]
-    pub(crate) fn taken(self, position: u64, owner: Owner) -> Control {
-        Control(self.bits(position) | owner_bits(owner) | State::Taken as u64)
+    pub(crate) fn taken(self, position: u64, owner: Owner, run: u64) -> Control {
+        Control(self.bits(position) | (run - 1) << RUN_AT | owner_bits(owner) | State::Taken as u64)
     }
 
     /// What a fresh ring whose first position is not 0 has in the slot of `position`.
@@ -148,10 +148,7 @@ impl Control {
     /// From this slot to the next of which there is something to say.
     #[inline(always)]
     pub(crate) fn run(self) -> u64 {
-        match self.state() {
-            State::Claimed | State::Skipped => (self.0 >> RUN_AT & (LONGEST_RUN - 1)) + 1,
-            State::Published | State::Taken => 1,
-        }
+        (self.0 >> RUN_AT & (LONGEST_RUN - 1)) + 1
     }
 
     /// Whether a published value was in a consumer's hands before.

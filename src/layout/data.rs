@@ -26,6 +26,7 @@ fn outside(offset: usize, len: usize) -> ! {
 }
 
 /// The bytes of a record ring, by offset.
+#[derive(Clone)]
 pub(crate) struct Bytes {
     /// Keeps the words mapped.
     #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
@@ -97,7 +98,7 @@ impl Bytes {
             let mut bytes = word.load(Ordering::Relaxed).to_ne_bytes();
             bytes[shift] = from[index];
             word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
-            self.home.watch((offset + index) / WORD).write();
+            self.home.watch((offset + index) % self.capacity / WORD).write();
         });
     }
 
@@ -113,7 +114,31 @@ impl Bytes {
         #[cfg(loom)]
         self.each_byte(offset, to.len(), |index, word, shift| {
             to[index] = word.load(Ordering::Relaxed).to_ne_bytes()[shift];
-            self.home.watch((offset + index) / WORD).read();
+            self.home.watch((offset + index) % self.capacity / WORD).read();
+        });
+    }
+
+    /// Copies bytes out, in place of what `to` holds. If it is not `sure` that nobody writes meanwhile, what came
+    /// counts only if the caller learns that.
+    #[inline(always)]
+    pub(crate) fn copy_to(&self, offset: usize, len: usize, to: &mut Vec<u8>, sure: bool) {
+        let _ = sure;
+        to.clear();
+        #[cfg(not(loom))]
+        {
+            to.reserve(len);
+            let from = self.address(offset, len);
+            // SAFETY: `address` checked the range, and there is room for as many in a private vector.
+            unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), len) };
+            // SAFETY: so many were just written.
+            unsafe { to.set_len(len) };
+        }
+        #[cfg(loom)]
+        self.each_byte(offset, len, |index, word, shift| {
+            to.push(word.load(Ordering::Relaxed).to_ne_bytes()[shift]);
+            if sure {
+                self.home.watch((offset + index) % self.capacity / WORD).read();
+            }
         });
     }
 
@@ -123,7 +148,8 @@ impl Bytes {
         self.check(offset, len);
         for index in 0..len {
             let at = offset + index;
-            with(index, self.word(at / WORD * WORD), at % WORD);
+            // Mapped twice, for a model.
+            with(index, self.word(at % self.capacity / WORD * WORD), at % WORD);
         }
     }
 }

@@ -19,6 +19,12 @@ pub(crate) const BYTE_ORDER: u32 = 0x0102_0304;
 /// What the data of every ring is aligned to at least, and so the most that values side by side may be.
 pub(crate) const DATA_ALIGN: usize = 4096;
 
+/// Bytes from slot to slot where a slot says what is in a block: the length of a record, and the control word.
+pub(super) const BLOCK_SLOT: usize = 16;
+
+/// The smallest block: a cache line.
+pub(crate) const LEAST_BLOCK: usize = 64;
+
 /// What a ring carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -30,11 +36,16 @@ pub(crate) enum Kind {
     Mpmc = 4,
     /// The same, but what a consumer took comes again unless it is acknowledged.
     MpmcAck = 5,
+    /// Records of any length, each in a run of blocks, for many.
+    MpmcRecord = 6,
+    /// The same, acknowledged.
+    MpmcRecordAck = 7,
 }
 
 impl Kind {
     pub(crate) fn of(number: u32) -> Option<Kind> {
-        let known = [Kind::Spsc, Kind::Record, Kind::Call, Kind::Mpmc, Kind::MpmcAck];
+        use Kind::*;
+        let known = [Spsc, Record, Call, Mpmc, MpmcAck, MpmcRecord, MpmcRecordAck];
         known.into_iter().find(|kind| *kind as u32 == number)
     }
 
@@ -44,6 +55,7 @@ impl Kind {
             Kind::Record => "record",
             Kind::Call => "call",
             Kind::Mpmc | Kind::MpmcAck => "mpmc",
+            Kind::MpmcRecord | Kind::MpmcRecordAck => "mpmc-record",
         }
     }
 
@@ -59,10 +71,35 @@ impl Kind {
 
     /// Whether it has places for many instead of two ends.
     pub(crate) fn is_shared(self) -> bool {
-        matches!(self, Kind::Mpmc | Kind::MpmcAck)
+        matches!(self, Kind::Mpmc | Kind::MpmcAck) || self.has_blocks()
     }
 
-    /// Where the data begins, with pages of `page` bytes.
+    /// Whether it has blocks of bytes, and slots of their own that say what is in them.
+    pub(crate) fn has_blocks(self) -> bool {
+        matches!(self, Kind::MpmcRecord | Kind::MpmcRecordAck)
+    }
+
+    /// Whether what a consumer took comes again unless it is acknowledged.
+    pub(crate) fn is_acked(self) -> bool {
+        matches!(self, Kind::MpmcAck | Kind::MpmcRecordAck)
+    }
+
+    /// Whether a program that wants the one can use the other: how often a thing is delivered is its creator's
+    /// choice.
+    fn is_like(self, other: Kind) -> bool {
+        let shared = self.is_shared() && other.is_shared();
+        self == other || shared && self.has_blocks() == other.has_blocks()
+    }
+
+    /// Bytes of the slots before the blocks, with pages of `page` bytes.
+    fn slots_len(self, capacity: usize, page: usize) -> Option<usize> {
+        match self.has_blocks() {
+            true => capacity.checked_mul(BLOCK_SLOT)?.checked_next_multiple_of(page),
+            false => Some(0),
+        }
+    }
+
+    /// Where the data begins, with pages of `page` bytes, but for slots before it.
     fn data_at(self, page: usize) -> usize {
         match self.is_shared() {
             false => 2 * page,
@@ -199,14 +236,17 @@ impl Spec {
                     format!("capacity {} times {} bytes is too large", self.capacity, self.stride)
                 }
                 Kind::Record => format!("capacity {} bytes is too large", self.capacity),
+                Kind::MpmcRecord | Kind::MpmcRecordAck => {
+                    format!("{} blocks of {} bytes are too large", self.capacity, self.stride)
+                }
             };
             Error::new(ErrorKind::InvalidSize, text)
         };
         let unit = match self.kind {
-            Kind::Spsc | Kind::Mpmc | Kind::MpmcAck => self.stride,
             Kind::Record => 1,
             // The line, and the server's copy.
             Kind::Call => self.stride.checked_mul(2).ok_or_else(too_large)?,
+            _ => self.stride,
         };
         let data_len = self
             .capacity
@@ -214,7 +254,8 @@ impl Spec {
             .and_then(|n| n.checked_next_multiple_of(page))
             .filter(|n| *n <= isize::MAX as usize / 4)
             .ok_or_else(too_large)?;
-        let data_at = self.kind.data_at(page);
+        let slots = self.kind.slots_len(self.capacity, page).ok_or_else(too_large)?;
+        let data_at = self.kind.data_at(page).checked_add(slots).ok_or_else(too_large)?;
         let capacity = if self.kind == Kind::Record { data_len } else { self.capacity };
         let mut type_name = [0; 64];
         let len = (0..=self.type_name.len().min(64))
@@ -260,6 +301,15 @@ impl Header {
 
     pub(crate) fn wrap(&self) -> Wrap {
         if self.mirrored == 1 { Wrap::Mirror } else { Wrap::Never }
+    }
+
+    /// Where the slots are, and how many bytes are from one to the next.
+    pub(crate) fn slots(&self) -> (u64, u64) {
+        match Kind::of(self.kind).filter(|kind| kind.has_blocks()) {
+            // Rounded up to whole pages: the places come before them, whole pages, too.
+            Some(kind) => (kind.data_at(self.consumer_at as usize) as u64, BLOCK_SLOT as u64),
+            None => (self.data_at, self.stride),
+        }
     }
 
     /// Whether the values lie side by side, without sequence words.
@@ -347,6 +397,15 @@ impl Header {
                         && super::data::is_alignment(spec.stride)
                         && spec.reply == (0, 0)
                 }
+                Kind::MpmcRecord | Kind::MpmcRecordAck => {
+                    spec.capacity.is_power_of_two()
+                        && spec.stride.is_power_of_two()
+                        && spec.stride >= LEAST_BLOCK
+                        // A run of blocks goes on at the beginning.
+                        && spec.wrap == Wrap::Mirror
+                        && spec.capacity.checked_mul(spec.stride).is_some_and(|n| n.is_multiple_of(page))
+                        && spec.reply == (0, 0)
+                }
                 Kind::Call => {
                     spec.capacity == 1
                         && spec.stride == super::cell::bytes_of(spec.value_size, spec.reply.0)
@@ -364,8 +423,7 @@ impl Header {
 
     /// Checks that the ring is the one that `spec` expects. Capacity and stride are the creator's.
     pub(crate) fn expect(&self, spec: &Spec) -> Result<()> {
-        let same = |kind: &Kind| *kind == spec.kind || kind.is_shared() && spec.kind.is_shared();
-        let Some(kind) = Kind::of(self.kind).filter(same) else {
+        let Some(kind) = Kind::of(self.kind).filter(|kind| kind.is_like(spec.kind)) else {
             let text = format!(
                 "is a ring of kind {}, and {} is wanted",
                 Kind::of(self.kind).map_or("?", Kind::as_str),

@@ -7,7 +7,8 @@
 //!   2 P          data: slots, bytes of records, or a call cell      mapped once or twice
 //! ```
 //!
-//! A ring for many has the words of all where the producer's part is, then a place for each, then slots.
+//! A ring for many has the words of all where the producer's part is, then a place for each, then slots; one of
+//! records has blocks behind its slots, and they are the data.
 //! A session's memory is two such objects without a header, see [`Hall`].
 //!
 //! Each side writes to its own part only, and the producer to the data; so the two parts can as well
@@ -36,7 +37,7 @@ pub(crate) use data::{Bytes, is_alignment};
 pub(crate) use hall::{Hall, Lane, ring_size};
 #[cfg(not(loom))]
 pub(crate) use header::{BYTE_ORDER, LAYOUT};
-pub(crate) use header::{DATA_ALIGN, Kind, Spec, tag_of};
+pub(crate) use header::{DATA_ALIGN, Kind, LEAST_BLOCK, Spec, tag_of};
 pub(crate) use home::{Home, Parts};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]

@@ -58,10 +58,16 @@ impl Peek {
     /// A word of the data, at an offset in bytes.
     pub(crate) fn word(&self, offset: u64) -> Result<u64> {
         let mut bytes = [0; 8];
-        let at = self.header.data_at.saturating_add(offset);
-        if sys::read_at(&self.handle, at, &mut bytes)? < bytes.len() {
-            return Err(Error::new(ErrorKind::Corrupt, "was truncated while it was looked at"));
-        }
+        self.read(self.header.data_at.saturating_add(offset), &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// The last word of the slot that a position falls into.
+    pub(crate) fn slot(&self, position: u64) -> Result<u64> {
+        let (at, stride) = self.header.slots();
+        let offset = (position & (self.header.capacity - 1)) * stride + stride - 8;
+        let mut bytes = [0; 8];
+        self.read(at.saturating_add(offset), &mut bytes)?;
         Ok(u64::from_ne_bytes(bytes))
     }
 

@@ -60,6 +60,8 @@ struct Words {
     common: NonNull<Common>,
     participants: NonNull<Participant>,
     data: NonNull<AtomicU64>,
+    /// The same as the data, but for blocks.
+    slots: NonNull<AtomicU64>,
     #[cfg(not(loom))]
     mapping: crate::shm::Mapping,
     #[cfg(loom)]
@@ -254,6 +256,16 @@ impl Segment {
     pub(super) fn data(&self) -> NonNull<AtomicU64> {
         self.words.data
     }
+
+    pub(super) fn slots(&self) -> NonNull<AtomicU64> {
+        self.words.slots
+    }
+
+    /// In a model: how many words are before the slots.
+    #[cfg(loom)]
+    pub(super) fn slots_at(&self) -> usize {
+        slots_at(&self.header)
+    }
 }
 
 impl Words {
@@ -263,7 +275,7 @@ impl Words {
             Kind::Spsc if start != 0 => self.pretend_lap_before(header, start),
             // SAFETY: the data begins with a whole word, and `self` keeps it.
             Kind::Call => unsafe { plain::word_at(self.data, 0) }.store(start, Ordering::Relaxed),
-            Kind::Mpmc | Kind::MpmcAck => {
+            Kind::Mpmc | Kind::MpmcAck | Kind::MpmcRecord | Kind::MpmcRecordAck => {
                 if start != 0 {
                     self.pretend_lap_before(header, start);
                 }
@@ -279,11 +291,11 @@ impl Words {
         if header.is_dense() {
             return;
         }
+        let (_, stride) = header.slots();
         for position in (0..header.capacity).map(|n| start.wrapping_add(n)) {
-            let word =
-                (position & (header.capacity - 1)) * header.stride / 8 + header.stride / 8 - 1;
-            // SAFETY: a slot's sequence word, within the data by the header's own arithmetic.
-            let sequence = unsafe { plain::word_at(self.data, word as usize) };
+            let word = (position & (header.capacity - 1)) * stride / 8 + stride / 8 - 1;
+            // SAFETY: a slot's sequence word, within the slots by the header's own arithmetic.
+            let sequence = unsafe { plain::word_at(self.slots, word as usize) };
             let before = match Kind::of(header.kind) {
                 Some(kind) if kind.is_shared() => Turns::of(header.capacity).before(position).0,
                 _ => position.wrapping_add(1).wrapping_sub(header.capacity),
@@ -299,7 +311,7 @@ impl Home for Segment {
     }
 
     fn bytes(&self) -> Extent {
-        let capacity = self.header.capacity as usize;
+        let capacity = self.header.data_len as usize;
         Extent { at: self.data(), capacity, wrap: self.header.wrap() }
     }
 
@@ -355,6 +367,7 @@ impl Words {
             common: at(super::header::PRODUCER_AT).cast(),
             participants: at(header.consumer_at as usize).cast(),
             data: at(control).cast(),
+            slots: at(header.slots().0 as usize).cast(),
             mapping,
         })
     }
@@ -390,6 +403,13 @@ impl Words {
     }
 }
 
+/// Slots that are not the data come after it in a model.
+#[cfg(loom)]
+fn slots_at(header: &Header) -> usize {
+    let apart = Kind::of(header.kind).is_some_and(Kind::has_blocks);
+    if apart { header.data_len as usize / 8 } else { 0 }
+}
+
 #[cfg(loom)]
 impl Words {
     fn attach(_memory: &SharedMemory, _header: &Header, _how: &Create) -> Result<Words> {
@@ -398,7 +418,9 @@ impl Words {
 
     fn new(_memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         let parts = Box::new([Part::new(how.start), Part::new(how.start)]);
-        let data: Box<[AtomicU64]> = (0..header.data_len / 8).map(|_| AtomicU64::new(0)).collect();
+        let words = slots_at(header) as u64 + header.slots().1 * header.capacity / 8;
+        let words = words.max(header.data_len / 8);
+        let data: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
         let common = Box::new(Common::new());
         let participants: Box<[Participant]> = (0..PLACES).map(|_| Participant::new()).collect();
         Ok(Words {
@@ -407,8 +429,9 @@ impl Words {
             common: NonNull::from(&*common),
             participants: NonNull::from(&participants[0]),
             data: NonNull::from(&data[0]),
+            slots: NonNull::from(&data[slots_at(header)]),
             _heap: (parts, data, common, participants),
-            watches: (0..header.data_len / 8).map(|_| crate::sync::Watch::new()).collect(),
+            watches: (0..words).map(|_| crate::sync::Watch::new()).collect(),
         })
     }
 }

@@ -70,10 +70,10 @@ impl<T> Slots<T> {
         let header = segment.header();
         let dense = header.is_dense();
         let stride = if dense { size_of::<T>() } else { Self::STRIDE };
-        assert!(header.capacity.is_power_of_two() && header.stride == stride as u64);
+        assert!(header.capacity.is_power_of_two() && header.slots().1 == stride as u64);
         Slots {
             segment: Arc::clone(segment),
-            at: segment.data(),
+            at: segment.slots(),
             mask: header.capacity - 1,
             dense,
             _values: PhantomData,
@@ -120,7 +120,7 @@ impl<'a, T> Cells<'a, T> {
     #[inline(always)]
     pub(crate) fn sequence(self, position: u64) -> &'a AtomicU64 {
         // SAFETY: a slot ends with its sequence word. The header's check made sure that capacity times
-        // stride lies within the data, `of` that the stride is this one, the mask keeps the index below
+        // stride lies within the slots, `of` that the stride is this one, the mask keeps the index below
         // the capacity, and the slots keep the segment. Values that lie side by side have no such word, and
         // nobody asks: `slot_index` panics.
         unsafe { plain::word_at(self.at, self.slot_index(position) + (Self::STRIDE / WORD - 1)) }
@@ -157,7 +157,7 @@ impl<'a, T> Cells<'a, T> {
     #[cfg(loom)]
     fn watch(self, position: u64) -> &'a crate::sync::Watch {
         let stride = if self.dense { size_of::<T>() } else { Self::STRIDE };
-        self.segment.watch(self.index(position) * (stride / WORD))
+        self.segment.watch(self.segment.slots_at() + self.index(position) * (stride / WORD))
     }
 }
 

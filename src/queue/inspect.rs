@@ -38,6 +38,8 @@ pub enum RingKind {
     Call,
     /// Values of one type, many producers and consumers: [`mpmc`](crate::mpmc).
     Mpmc,
+    /// Records of bytes, many producers and consumers: [`mpmc_record`](crate::mpmc_record).
+    MpmcRecord,
 }
 
 impl RingKind {
@@ -52,7 +54,18 @@ impl RingKind {
             RingKind::Record => Kind::Record.as_str(),
             RingKind::Call => Kind::Call.as_str(),
             RingKind::Mpmc => Kind::Mpmc.as_str(),
+            RingKind::MpmcRecord => Kind::MpmcRecord.as_str(),
         }
+    }
+
+    /// Whether it is for many, and not for two.
+    ///
+    /// ```
+    /// use ringlane::inspect::RingKind;
+    /// assert!(RingKind::Mpmc.is_shared() && !RingKind::Spsc.is_shared());
+    /// ```
+    pub fn is_shared(self) -> bool {
+        matches!(self, RingKind::Mpmc | RingKind::MpmcRecord)
     }
 }
 
@@ -197,7 +210,7 @@ fn look(name: &Name) -> Result<Report> {
     for _ in 1..LOOKS {
         // What is before the consumer's place now may have been overwritten while it was followed.
         let now = match report.0.kind {
-            RingKind::Mpmc => peek.head()?,
+            kind if kind.is_shared() => peek.head()?,
             _ => peek.part(Side::Consumer)?.at,
         };
         if now == report.1 {
@@ -261,10 +274,15 @@ fn look_once(peek: &Peek) -> Result<(Report, u64)> {
 fn look_at_many(peek: &Peek) -> Result<(Report, u64)> {
     let header = peek.header();
     let head = peek.head()?;
-    let (capacity, stride) = (header.capacity, header.stride);
     // A slot that cannot be read any more holds nothing.
-    let word = |at: u64| peek.word((at & (capacity - 1)) * stride + stride - 8).unwrap_or(0);
-    let (used, values) = ring::mpmc::depth(head, capacity, word);
+    let slot = |at| peek.slot(at).unwrap_or(0);
+    let (used, values) = ring::mpmc::depth(head, header.capacity, slot);
+    let kind = Kind::of(header.kind);
+    // Where there are blocks, their bytes are what counts.
+    let (kind_is, unit) = match kind.is_some_and(Kind::has_blocks) {
+        true => (RingKind::MpmcRecord, header.stride),
+        false => (RingKind::Mpmc, 1),
+    };
     let all = peek.participants()?;
     let participant = |one: &ParticipantImage| Participant {
         place: one.place,
@@ -278,18 +296,18 @@ fn look_at_many(peek: &Peek) -> Result<(Report, u64)> {
         redelivered: one.redelivered,
     };
     let report = Report {
-        kind: RingKind::Mpmc,
+        kind: kind_is,
         type_name: header.type_name(),
-        capacity,
+        capacity: header.capacity.saturating_mul(unit),
         size: header.total,
         depth: values,
-        used,
+        used: used.saturating_mul(unit),
         pushed: head.wrapping_add(used),
         popped: head,
         producer: together(&all, Side::Producer),
         consumer: together(&all, Side::Consumer),
         participants: all.iter().map(participant).collect(),
-        at_least_once: header.kind == Kind::MpmcAck as u32,
+        at_least_once: kind.is_some_and(Kind::is_acked),
     };
     Ok((report, head))
 }

@@ -13,6 +13,7 @@ mod life;
 #[doc(hidden)]
 pub mod model;
 pub mod mpmc;
+pub mod mpmc_record;
 pub mod record;
 pub mod spsc;
 

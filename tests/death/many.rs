@@ -5,23 +5,20 @@
 //! corpse, a fourth participant was there before, and died at some instruction of an operation of its own: then
 //! the victim is who meets what it left.
 
+use super::goods::{BATCH, Goods};
 use super::journal::{DONE, Journal};
-use super::lane::Numbered;
 use super::stream::text;
 use super::sweep::{Cell, Effect, ensure};
 use super::tracer::{Trace, Victim, mark};
 use crate::common::scratch;
-use ringlane::mpmc::{Consumer, Delivery, Options, Producer, Queue};
-use ringlane::{Name, Peer, PopError, PushError, Wait, inspect};
-use std::hint::black_box;
+use ringlane::mpmc::Delivery;
+use ringlane::{Name, Peer, PopError, PushError, inspect};
+use std::marker::PhantomData;
 
 /// The first number that the victim pushes, and a corpse before it, and the survivors after it.
 const VICTIMS: u64 = 1000;
 const CORPSES: u64 = 2000;
 const LATER: u64 = 3000;
-
-/// How many values a batch has.
-const BATCH: usize = 3;
 
 /// What the victim does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,17 +87,18 @@ pub(crate) enum First {
 }
 
 /// A kind of ring.
-pub(crate) struct Many<T> {
+pub(crate) struct Many<G> {
     pub(crate) label: &'static str,
-    options: Options<T>,
+    delivery: Delivery,
     capacity: usize,
     acked: bool,
+    _goods: PhantomData<G>,
 }
 
-impl<T: Numbered> Many<T> {
-    pub(crate) fn new(label: &'static str, capacity: usize, delivery: Delivery) -> Many<T> {
-        let options = Queue::options().capacity(capacity).delivery(delivery).clone();
-        Many { label, options, capacity, acked: delivery == Delivery::AtLeastOnce }
+impl<G: Goods> Many<G> {
+    pub(crate) fn new(label: &'static str, capacity: usize, delivery: Delivery) -> Many<G> {
+        let acked = delivery == Delivery::AtLeastOnce;
+        Many { label, delivery, capacity, acked, _goods: PhantomData }
     }
 
     pub(crate) fn is_acked(&self) -> bool {
@@ -113,18 +111,18 @@ impl<T: Numbered> Many<T> {
 }
 
 /// One operation in one state.
-pub(crate) struct Case<'a, T> {
-    pub(crate) many: &'a Many<T>,
+pub(crate) struct Case<'a, G> {
+    pub(crate) many: &'a Many<G>,
     pub(crate) journal: &'a Journal,
     pub(crate) deed: Deed,
     pub(crate) state: State,
     pub(crate) first: First,
-    pub(crate) corpse: Option<Corpse<'a, T>>,
+    pub(crate) corpse: Option<Corpse<'a, G>>,
 }
 
 /// A participant that died at one instruction of another case, whose state is this one's.
-pub(crate) struct Corpse<'a, T> {
-    pub(crate) case: &'a Case<'a, T>,
+pub(crate) struct Corpse<'a, G> {
+    pub(crate) case: &'a Case<'a, G>,
     pub(crate) trace: &'a Trace,
     pub(crate) step: usize,
     /// Whether its operation had taken effect.
@@ -132,11 +130,11 @@ pub(crate) struct Corpse<'a, T> {
 }
 
 /// What this process has of the ring.
-pub(crate) struct World<T> {
+pub(crate) struct World<G: Goods> {
     name: Name,
-    queue: Queue<T>,
-    tx: Producer<T>,
-    rx: Consumer<T>,
+    queue: G::Queue,
+    tx: G::Tx,
+    rx: G::Rx,
 }
 
 /// A bit for each number that a consumer may get.
@@ -148,28 +146,19 @@ fn bit(number: u64) -> u64 {
     }
 }
 
-fn number<T: Numbered>(value: &T) -> Result<u64, String> {
-    value.number().ok_or_else(|| "a torn value".into())
-}
-
-impl<T: Numbered> World<T> {
-    /// A producer and a consumer that never sleep: this process must not get a second thread.
-    fn ends(queue: &Queue<T>) -> Result<(Producer<T>, Consumer<T>), String> {
-        let mut tx = queue.producer().map_err(text("a producer"))?;
-        let mut rx = queue.consumer().map_err(text("a consumer"))?;
-        tx.set_wait(Wait::Yield);
-        rx.set_wait(Wait::Yield);
+impl<G: Goods> World<G> {
+    fn ends(queue: &G::Queue) -> Result<(G::Tx, G::Rx), String> {
+        let tx = G::producer(queue).map_err(text("a producer"))?;
+        let rx = G::consumer(queue).map_err(text("a consumer"))?;
         Ok((tx, rx))
     }
 
     /// Takes all that comes, and whether it was marked; why no more does.
     fn drain(&mut self, got: &mut Vec<(u64, bool)>) -> Result<PopError, String> {
+        let mut thing = G::thing(0);
         loop {
-            match self.rx.try_take() {
-                Ok(taken) => {
-                    let again = taken.is_again();
-                    got.push((number(&taken.acknowledge())?, again));
-                }
+            match G::take(&mut self.rx, &mut thing) {
+                Ok(again) => got.push((G::number(&thing).ok_or("a torn value")?, again)),
                 Err(why) => return Ok(why),
             }
         }
@@ -178,7 +167,7 @@ impl<T: Numbered> World<T> {
     /// Puts in `next` and what follows until no more goes in.
     fn stuff(&mut self, next: &mut u64) -> Result<(), String> {
         loop {
-            match self.tx.try_push(T::of(*next)) {
+            match G::push(&mut self.tx, &G::thing(*next)) {
                 Ok(()) => *next += 1,
                 Err(PushError::Full(_)) => return Ok(()),
                 Err(why) => return Err(format!("push gave {why:?}")),
@@ -187,7 +176,7 @@ impl<T: Numbered> World<T> {
     }
 }
 
-impl<T: Numbered> Case<'_, T> {
+impl<G: Goods> Case<'_, G> {
     /// What is in the ring before the victim begins, as far as all know.
     fn before(&self) -> Vec<u64> {
         let mut there: Vec<u64> = (0..self.state.fill as u64).collect();
@@ -201,41 +190,33 @@ impl<T: Numbered> Case<'_, T> {
         there
     }
 
-    fn act(&self, queue: &Queue<T>, base: u64) {
-        let values: [T; BATCH] = std::array::from_fn(|index| T::of(base + index as u64));
+    fn act(&self, queue: &G::Queue, base: u64) {
+        let things: [G::Thing; BATCH] = std::array::from_fn(|index| G::thing(base + index as u64));
         let mut mask = 0;
-        let mut saw = |value: &T| mask |= 1_u64 << bit(value.number().expect("whole"));
+        let mut saw = |thing: &G::Thing| mask |= 1_u64 << bit(G::number(thing).expect("whole"));
         if self.deed == Deed::AttachProducer || self.deed == Deed::AttachConsumer {
             mark();
             let (tx, rx) = match self.deed {
-                Deed::AttachProducer => (Some(queue.producer()), None),
-                _ => (None, Some(queue.consumer())),
+                Deed::AttachProducer => (Some(G::producer(queue)), None),
+                _ => (None, Some(G::consumer(queue))),
             };
             mark();
             drop((tx.map(Result::unwrap), rx.map(Result::unwrap)));
             return self.journal.note(true);
         }
         if self.deed.produces() {
-            let mut tx = queue.producer().expect("a place");
+            let mut tx = G::producer(queue).expect("a place");
             mark();
             let done = match self.deed {
-                Deed::Push => tx.try_push(black_box(values[0])).is_ok(),
-                Deed::PushSlice => match tx.try_push_slice(black_box(&values)) {
-                    Ok(count) => {
-                        self.journal.count(count as u64);
-                        true
-                    }
-                    Err(_) => false,
-                },
-                Deed::Commit => match tx.try_reserve() {
-                    Ok(room) => {
-                        room.commit(black_box(values[0]));
-                        true
-                    }
-                    Err(_) => false,
-                },
+                Deed::Push => G::push(&mut tx, &things[0]).is_ok(),
+                Deed::PushSlice => {
+                    let count = G::push_batch(&mut tx, &things);
+                    self.journal.count(count as u64);
+                    count > 0
+                }
+                Deed::Commit => G::commit(&mut tx, &things[0]),
                 Deed::Abort => {
-                    drop(tx.try_reserve());
+                    G::abort(&mut tx);
                     false
                 }
                 _ => {
@@ -247,18 +228,15 @@ impl<T: Numbered> Case<'_, T> {
             mark();
             return self.journal.note(done);
         }
-        let mut rx = queue.consumer().expect("a place");
-        let mut out = values;
+        let mut rx = G::consumer(queue).expect("a place");
+        let mut out = things;
         mark();
         let count = match self.deed {
-            Deed::Pop => rx.try_pop().map(|value| out[0] = value).map_or(0, |()| 1),
-            Deed::PopSlice => rx.try_pop_slice(black_box(&mut out)).unwrap_or(0),
-            Deed::Take => {
-                let taken = rx.try_take().map(|taken| out[0] = taken.acknowledge());
-                taken.map_or(0, |()| 1)
-            }
+            Deed::Pop => usize::from(G::pop(&mut rx, &mut out[0])),
+            Deed::PopSlice => G::pop_batch(&mut rx, &mut out),
+            Deed::Take => usize::from(G::take(&mut rx, &mut out[0]).is_ok()),
             Deed::GiveBack => {
-                drop(black_box(rx.try_take()));
+                G::give_back(&mut rx);
                 0
             }
             _ => {
@@ -274,8 +252,8 @@ impl<T: Numbered> Case<'_, T> {
     }
 
     /// The first case's victim is killed.
-    fn bury(&self, world: &World<T>, corpse: &Corpse<'_, T>) -> Result<(), String> {
-        let mut victim = Victim::start(|| corpse.case.act(&open(&world.name), CORPSES))?;
+    fn bury(&self, world: &World<G>, corpse: &Corpse<'_, G>) -> Result<(), String> {
+        let mut victim = Victim::start(|| corpse.case.act(&open::<G>(&world.name), CORPSES))?;
         let exact = victim.run_to(corpse.trace, corpse.step, true)?;
         ensure!(exact, "the first victim went another way");
         victim.kill();
@@ -346,27 +324,28 @@ impl<T: Numbered> Case<'_, T> {
     }
 }
 
-fn open<T: Numbered>(name: &Name) -> Queue<T> {
-    Queue::open(name).expect("open")
+fn open<G: Goods>(name: &Name) -> G::Queue {
+    G::open(name).expect("open")
 }
 
-impl<T: Numbered> Cell for Case<'_, T> {
-    type World = World<T>;
+impl<G: Goods> Cell for Case<'_, G> {
+    type World = World<G>;
 
-    fn world(&self) -> Result<World<T>, String> {
+    fn world(&self) -> Result<World<G>, String> {
         let name = scratch();
-        let queue = self.many.options.create(&name).map_err(text("create"))?;
-        let (tx, rx) = World::ends(&queue)?;
+        let many = self.many;
+        let queue = G::create(&name, many.capacity, many.delivery).map_err(text("create"))?;
+        let (tx, rx) = World::<G>::ends(&queue)?;
         let mut world = World { name, queue, tx, rx };
         for _ in 0..self.state.gone {
-            world.tx.try_push(T::of(999)).map_err(text("place"))?;
-            world.rx.try_pop().map_err(text("place"))?;
+            G::push(&mut world.tx, &G::thing(999)).map_err(text("place"))?;
+            ensure!(G::pop(&mut world.rx, &mut G::thing(0)), "no place");
         }
         if self.state.gap {
-            drop(world.tx.try_reserve().map_err(text("gap"))?);
+            ensure!(G::abort(&mut world.tx), "no gap");
         }
         for number in 0..self.state.fill as u64 {
-            world.tx.try_push(T::of(number)).map_err(text("fill"))?;
+            G::push(&mut world.tx, &G::thing(number)).map_err(text("fill"))?;
         }
         if let Some(corpse) = &self.corpse {
             self.bury(&world, corpse)?;
@@ -374,11 +353,11 @@ impl<T: Numbered> Cell for Case<'_, T> {
         Ok(world)
     }
 
-    fn victim(&self, world: &World<T>) {
-        self.act(&open(&world.name), VICTIMS);
+    fn victim(&self, world: &World<G>) {
+        self.act(&open::<G>(&world.name), VICTIMS);
     }
 
-    fn judge(&self, mut world: World<T>) -> Result<bool, String> {
+    fn judge(&self, mut world: World<G>) -> Result<bool, String> {
         let (mut got, mut next) = (Vec::new(), LATER);
         if self.first == First::Push {
             world.stuff(&mut next)?;
@@ -391,7 +370,7 @@ impl<T: Numbered> Cell for Case<'_, T> {
             let fit = (next - from) as usize;
             ensure!(fit == self.many.capacity, "only {fit} fit");
             // Newcomers do no worse.
-            let (tx, rx) = World::ends(&world.queue)?;
+            let (tx, rx) = World::<G>::ends(&world.queue)?;
             (world.tx, world.rx) = (tx, rx);
         }
         let why = world.drain(&mut got)?;
@@ -417,7 +396,7 @@ impl<T: Numbered> Cell for Case<'_, T> {
         }
     }
 
-    fn outlive(&self, victim: &mut Victim, mut world: World<T>) -> Result<(), String> {
+    fn outlive(&self, victim: &mut Victim, mut world: World<G>) -> Result<(), String> {
         let (mut got, mut next) = (Vec::new(), LATER);
         let pid = victim.pid().as_raw().cast_unsigned();
         let mut stalled = false;

@@ -1,7 +1,8 @@
 //! Which operations, in which states, and how many points of each.
 
+use super::goods::{Goods, Of, Parcels};
 use super::journal::Journal;
-use super::lane::{Lane, Numbered, PopBy, PushBy, Records, Values, Wide};
+use super::lane::{Lane, PopBy, PushBy, Records, Values, Wide};
 use super::life::{self, Attach, Close, Corpse, Named};
 use super::many;
 use super::several::{Batches, Streams};
@@ -274,7 +275,7 @@ impl Matrix {
     }
 
     /// Each operation of one participant among others.
-    fn crowd<T: Numbered>(&mut self, many: &many::Many<T>, main: bool) {
+    fn crowd<G: Goods>(&mut self, many: &many::Many<G>, main: bool) {
         use many::Deed::*;
         let journal = self.journal.clone();
         let full = many.capacity();
@@ -296,10 +297,15 @@ impl Matrix {
             if rare && state.label != "one" || deed == GiveBack && !many.is_acked() {
                 continue;
             }
+            // How they come and go is the same whatever goes through.
+            let same = matches!(deed, PushSlice | PopSlice) || rare && cfg!(debug_assertions);
+            if same && !G::BATCHES {
+                continue;
+            }
             if cfg!(debug_assertions)
                 && !main
                 && !self.full
-                && !matches!(state.label, "one" | "gap")
+                && !(state.label == "one" || state.label == "gap" && G::BATCHES)
             {
                 continue;
             }
@@ -329,7 +335,7 @@ impl Matrix {
     }
 
     /// One participant dies in an operation, and the one that meets what it left dies while it does.
-    fn pairs<T: Numbered>(&mut self, many: &many::Many<T>) {
+    fn pairs<G: Goods>(&mut self, many: &many::Many<G>) {
         use many::Deed::*;
         let state = many::State { label: "one", gone: 5, fill: 1, gap: false };
         let none = many::State { label: "none", gone: 6, fill: 0, gap: false };
@@ -348,7 +354,9 @@ impl Matrix {
         ] {
             let name = format!("{}_pair_{first:?}_then_{second:?}_{}", many.label, state.label)
                 .to_lowercase();
-            if !self.begin(&name) {
+            let few = !G::BATCHES && cfg!(debug_assertions) && !self.full;
+            let some = matches!((first, second), (Commit, Pop) | (Take, Take));
+            if first == PushSlice && !G::BATCHES || few && !some || !self.begin(&name) {
                 continue;
             }
             match self.pairs_of(many, first, second, state) {
@@ -361,9 +369,9 @@ impl Matrix {
         }
     }
 
-    fn pairs_of<T: Numbered>(
+    fn pairs_of<G: Goods>(
         &self,
-        many: &many::Many<T>,
+        many: &many::Many<G>,
         first: many::Deed,
         second: many::Deed,
         state: many::State,
@@ -549,14 +557,20 @@ fn several(matrix: &mut Matrix) {
 
 /// Rings for many: each operation in each state; and two deaths, the second one in what meets the first.
 fn crowds(matrix: &mut Matrix) {
-    let word = |label, capacity, delivery| many::Many::<u64>::new(label, capacity, delivery);
+    let word = |label, capacity, delivery| many::Many::<Of<u64>>::new(label, capacity, delivery);
     matrix.crowd(&word("many", 4, Delivery::AtMostOnce), true);
     matrix.crowd(&word("many1", 1, Delivery::AtMostOnce), false);
     matrix.crowd(&word("acked", 4, Delivery::AtLeastOnce), true);
-    matrix.crowd(&many::Many::<Wide>::new("many_wide", 4, Delivery::AtMostOnce), false);
-    matrix.crowd(&many::Many::<Wide>::new("acked_wide", 2, Delivery::AtLeastOnce), false);
+    matrix.crowd(&many::Many::<Of<Wide>>::new("many_wide", 4, Delivery::AtMostOnce), false);
+    matrix.crowd(&many::Many::<Of<Wide>>::new("acked_wide", 2, Delivery::AtLeastOnce), false);
     matrix.pairs(&word("many", 4, Delivery::AtMostOnce));
     matrix.pairs(&word("acked", 4, Delivery::AtLeastOnce));
+    let parcels = |label, delivery| many::Many::<Parcels>::new(label, 4, delivery);
+    let (one, other) = (Delivery::AtMostOnce, Delivery::AtLeastOnce);
+    matrix.crowd(&parcels("many_records", one), false);
+    matrix.crowd(&parcels("acked_records", other), false);
+    matrix.pairs(&parcels("many_records", one));
+    matrix.pairs(&parcels("acked_records", other));
 }
 
 /// Several values at once, in slots and side by side, and single ones side by side.

@@ -1,7 +1,7 @@
 //! `ls`, `stat` and `rm`: which rings there are, who holds them, and away with them.
 
 use crate::output::{self, Outcome};
-use ringlane::inspect::{self, End, Participant, Report, RingKind};
+use ringlane::inspect::{self, End, Participant, Report};
 use ringlane::{Name, Peer};
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ pub(crate) fn stat(args: &StatArgs) -> Outcome {
         report.used as f64 * 100.0 / report.capacity as f64
     };
     let unit = match report.kind.as_str() {
-        "record" => "bytes",
+        "record" | "mpmc-record" => "bytes",
         "call" => "call",
         _ => "values",
     };
@@ -101,7 +101,7 @@ pub(crate) fn stat(args: &StatArgs) -> Outcome {
         ("consumer", side_line(report, false)),
     ];
     lines.iter().try_for_each(|(key, value)| output::print(&format!("{key:<10}{value}")))?;
-    if report.kind == RingKind::Mpmc {
+    if report.kind.is_shared() {
         let delivery = if report.at_least_once { "at least once" } else { "at most once" };
         output::print(&format!("{:<10}{delivery}", "delivery"))?;
         for one in &report.participants {
@@ -178,7 +178,7 @@ fn holder(end: &End) -> &'static str {
 /// The same in a word or two.
 fn side_word(report: &Report, producers: bool) -> String {
     match report.kind {
-        RingKind::Mpmc => side_line(report, producers),
+        kind if kind.is_shared() => side_line(report, producers),
         _ => end_word(if producers { &report.producer } else { &report.consumer }),
     }
 }
@@ -204,7 +204,7 @@ fn end_line(end: &End) -> String {
 /// The end's state; of a ring for many, how many there are on that side.
 fn side_line(report: &Report, producers: bool) -> String {
     let end = if producers { &report.producer } else { &report.consumer };
-    if report.kind != RingKind::Mpmc {
+    if !report.kind.is_shared() {
         return end_line(end);
     }
     let count = |state| {
@@ -243,7 +243,7 @@ fn report_json(name: &Name, report: &Report) -> Value {
         "popped": report.popped,
         "producer": end(&report.producer),
         "consumer": end(&report.consumer),
-        "at_least_once": (report.kind == RingKind::Mpmc).then_some(report.at_least_once),
+        "at_least_once": report.kind.is_shared().then_some(report.at_least_once),
         "participants": report.participants.iter().map(|one| json!({
             "place": one.place,
             "role": if one.is_producer { "producer" } else { "consumer" },

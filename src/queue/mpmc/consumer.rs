@@ -4,8 +4,8 @@ use super::member::Seat;
 use crate::error::PopError;
 use crate::layout::{Peer, Segment, Side, Slots};
 use crate::plain::Plain;
-use crate::queue::end::{self, Blocked, block};
-use crate::ring::mpmc::{Held, Look, Receiver, depth};
+use crate::queue::end::{self, Blocked, Limit, block};
+use crate::ring::mpmc::{Held, Look, Receiver, There, depth};
 use crate::sync::{Ordering, spin_hint};
 use crate::wait::Wait;
 use std::fmt;
@@ -61,7 +61,7 @@ impl<T> Clone for Consumer<T> {
 }
 
 /// Why nothing was taken.
-enum Nothing {
+pub(in crate::queue) enum Nothing {
     Empty,
     Pending(Held),
 }
@@ -73,7 +73,7 @@ impl<T: Plain> Consumer<T> {
         if cfg!(loom) || values < 1 { 1 } else { values }
     };
 
-    pub(super) fn of(segment: &Arc<Segment>) -> crate::error::Result<Consumer<T>> {
+    pub(in crate::queue) fn of(segment: &Arc<Segment>) -> crate::error::Result<Consumer<T>> {
         let seat = Seat::<T>::acquire(segment, Side::Consumer)?;
         let owner = seat.place().owner();
         let ring = Receiver::new(segment.common(), seat.slots.capacity(), owner);
@@ -104,8 +104,8 @@ impl<T: Plain> Consumer<T> {
     #[inline(always)]
     fn get(&mut self) -> std::result::Result<T, Nothing> {
         if self.seat.acked {
-            let (value, position, _) = self.hold()?;
-            self.release(position);
+            let (value, taken) = self.hold()?;
+            self.release(taken);
             return Ok(value);
         }
         for _ in 0..TURNS {
@@ -136,7 +136,7 @@ impl<T: Plain> Consumer<T> {
     fn read(&mut self) -> std::result::Result<T, Nothing> {
         let cells = self.seat.slots.cells();
         let position = match self.ring.look(self.seat.forum().common(), &self.seat.slots) {
-            Look::Value { position, .. } => position,
+            Look::Value(there) => there.position,
             Look::Empty => return Err(self.nothing(Nothing::Empty)),
             Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
         };
@@ -167,7 +167,7 @@ impl<T: Plain> Consumer<T> {
             let common = self.seat.forum().common();
             let slots = &self.seat.slots;
             let position = match self.ring.look(common, slots) {
-                Look::Value { position, .. } => position,
+                Look::Value(there) => there.position,
                 Look::Empty => return Err(self.nothing(Nothing::Empty)),
                 Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
             };
@@ -188,13 +188,57 @@ impl<T: Plain> Consumer<T> {
         Err(Nothing::Empty)
     }
 
+    /// Takes the value at the head, whatever slots it has, after `copy` was given it to copy what it stands for. What
+    /// that gave counts only if it was ours.
+    #[inline(always)]
+    pub(in crate::queue) fn take_copied<R>(
+        &mut self,
+        mut copy: impl FnMut(T, There) -> R,
+    ) -> std::result::Result<R, Nothing> {
+        for _ in 0..TURNS {
+            let common = self.seat.forum().common();
+            let there = match self.ring.look(common, &self.seat.slots) {
+                Look::Value(there) => there,
+                Look::Empty => return Err(self.nothing(Nothing::Empty)),
+                Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
+            };
+            let copied = copy(self.seat.slots.cells().load_unsure(there.position), there);
+            if self.ring.advance(common, there.run) {
+                self.seat.notify();
+                return Ok(copied);
+            }
+        }
+        Err(Nothing::Empty)
+    }
+
+    /// Whether what is taken has to be acknowledged.
+    #[inline(always)]
+    pub(in crate::queue) fn is_acked(&self) -> bool {
+        self.seat.acked
+    }
+
+    /// Makes an attempt, and others for as long as there is time.
+    #[inline(always)]
+    pub(in crate::queue) fn attempt<R>(
+        &mut self,
+        limit: Limit,
+        mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
+    ) -> Popped<R> {
+        match (attempt(self), limit) {
+            (Ok(done), _) => Ok(done),
+            (Err(_), Limit::Now) => self.explain(attempt),
+            (Err(_), Limit::Within(timeout)) => self.wait_for(Some(timeout), attempt),
+            (Err(_), Limit::Never) => self.wait_for(None, attempt),
+        }
+    }
+
     /// Takes the first value that nobody has, to be acknowledged.
-    fn hold(&mut self) -> std::result::Result<(T, u64, bool), Nothing> {
+    pub(in crate::queue) fn hold(&mut self) -> std::result::Result<(T, There), Nothing> {
         for _ in 0..TURNS {
             let common = self.seat.forum().common();
             match self.ring.take(common, &self.seat.slots) {
-                Look::Value { position, again } => {
-                    return Ok((self.seat.slots.cells().load(position), position, again));
+                Look::Value(taken) => {
+                    return Ok((self.seat.slots.cells().load(taken.position), taken));
                 }
                 // Who writes there is in the way of what comes behind it, not of what comes again.
                 Look::Pending(_) if self.seat.ask && self.look_behind() => {}
@@ -233,8 +277,9 @@ impl<T: Plain> Consumer<T> {
         settled
     }
 
-    fn release(&mut self, position: u64) {
-        self.ring.acknowledge(self.seat.forum().common(), &self.seat.slots, position);
+    /// What was taken is done with.
+    pub(in crate::queue) fn release(&mut self, taken: There) {
+        self.ring.acknowledge(self.seat.forum().common(), &self.seat.slots, taken);
         self.seat.notify();
         // Behind the fence of that: who sleeps because of what we had goes by members that we see, too.
         if self.seat.others_gone() {
@@ -505,16 +550,23 @@ impl<T: Plain> Consumer<T> {
         Ok(self.deliver(taken))
     }
 
-    /// A value, the position to acknowledge if there is one, and whether it comes again.
-    fn hand_out(&mut self) -> std::result::Result<(T, Option<u64>, bool), Nothing> {
+    /// A value, and what to acknowledge if there is something.
+    fn hand_out(&mut self) -> std::result::Result<(T, Option<There>), Nothing> {
         match self.seat.acked {
-            true => self.hold().map(|(value, position, again)| (value, Some(position), again)),
-            false => self.get().map(|value| (value, None, false)),
+            true => self.hold().map(|(value, taken)| (value, Some(taken))),
+            false => self.get().map(|value| (value, None)),
         }
     }
 
-    fn deliver(&mut self, (value, position, again): (T, Option<u64>, bool)) -> Taken<'_, T> {
-        Taken { consumer: self, value, position, again }
+    fn deliver(&mut self, (value, taken): (T, Option<There>)) -> Taken<'_, T> {
+        let again = taken.is_some_and(|taken| taken.again);
+        Taken { consumer: self, value, taken, again }
+    }
+
+    /// What was taken comes again.
+    pub(in crate::queue) fn give_back(&self, taken: There) {
+        self.ring.give_back(self.seat.forum().common(), &self.seat.slots, taken);
+        self.seat.notify_items();
     }
 
     /// How many values are there now. In an acknowledged queue those count that consumers hold.
@@ -598,7 +650,7 @@ pub struct Taken<'a, T: Plain> {
     consumer: &'a mut Consumer<T>,
     value: T,
     /// What to acknowledge.
-    position: Option<u64>,
+    taken: Option<There>,
     again: bool,
 }
 
@@ -624,8 +676,8 @@ impl<T: Plain> Taken<'_, T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn acknowledge(mut self) -> T {
-        if let Some(position) = self.position.take() {
-            self.consumer.release(position);
+        if let Some(taken) = self.taken.take() {
+            self.consumer.release(taken);
         }
         self.value
     }
@@ -633,10 +685,8 @@ impl<T: Plain> Taken<'_, T> {
 
 impl<T: Plain> Drop for Taken<'_, T> {
     fn drop(&mut self) {
-        if let Some(position) = self.position.take() {
-            let Consumer { seat, ring, .. } = &*self.consumer;
-            ring.give_back(seat.forum().common(), &seat.slots, position);
-            seat.notify_items();
+        if let Some(taken) = self.taken.take() {
+            self.consumer.give_back(taken);
         }
     }
 }
@@ -652,7 +702,7 @@ impl<T: Plain> std::ops::Deref for Taken<'_, T> {
 impl<T: Plain> fmt::Debug for Taken<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Taken")
-            .field("position", &self.position)
+            .field("taken", &self.taken)
             .field("again", &self.again)
             .finish_non_exhaustive()
     }

@@ -139,7 +139,7 @@ impl<T> Seat<T> {
     pub(super) fn acquire(segment: &Arc<Segment>, side: Side) -> Result<Seat<T>> {
         let slots = Slots::of(segment);
         let member = Arc::new(Member::acquire(segment, &slots, side)?);
-        let acked = Kind::of(segment.header().kind) == Some(Kind::MpmcAck);
+        let acked = Kind::of(segment.header().kind).is_some_and(Kind::is_acked);
         let mut seat = Seat {
             member,
             slots,

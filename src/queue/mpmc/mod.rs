@@ -31,6 +31,7 @@ mod consumer;
 mod member;
 mod producer;
 
+pub(super) use consumer::Nothing;
 pub use consumer::{Consumer, Taken};
 pub use producer::{Producer, Room};
 
@@ -57,6 +58,16 @@ pub enum Delivery {
     /// It comes again, and says so: a consumer takes a value and later acknowledges it, see
     /// [`Consumer::take`]. Its slot is in use until then.
     AtLeastOnce,
+}
+
+impl Delivery {
+    /// Its creator's choice.
+    pub(super) fn of(segment: &Segment) -> Delivery {
+        match Kind::of(segment.header().kind).is_some_and(Kind::is_acked) {
+            true => Delivery::AtLeastOnce,
+            false => Delivery::AtMostOnce,
+        }
+    }
 }
 
 /// How a queue is created, and what is expected of one that is opened.
@@ -206,10 +217,7 @@ impl<T: Plain> Queue<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn delivery(&self) -> Delivery {
-        match Kind::of(self.segment.header().kind) {
-            Some(Kind::MpmcAck) => Delivery::AtLeastOnce,
-            _ => Delivery::AtMostOnce,
-        }
+        Delivery::of(&self.segment)
     }
 
     /// Takes a place as a producer. More can be had by calling this again, here or in other processes; for

@@ -54,7 +54,7 @@ impl<T: Plain> Producer<T> {
     /// do nothing else meanwhile. Measured: 57 M/s without, 64 with 16 slots of 16 bytes, 82 with 32.
     const FETCH: u64 = (512 / Slots::<T>::STRIDE) as u64;
 
-    pub(super) fn of(segment: &Arc<Segment>) -> crate::error::Result<Producer<T>> {
+    pub(in crate::queue) fn of(segment: &Arc<Segment>) -> crate::error::Result<Producer<T>> {
         let seat = Seat::<T>::acquire(segment, Side::Producer)?;
         let owner = seat.place().owner();
         let ring = Sender::new(segment.common(), seat.slots.capacity(), owner);
@@ -84,10 +84,10 @@ impl<T: Plain> Producer<T> {
         if self.in_pairs {
             return self.put_pair(value);
         }
-        let claimed = self.claim(1)?;
+        let claimed = self.claim(1, 1)?;
         self.seat.slots.cells().store_among_readers(claimed.position, value);
         self.seat.slots.cells().fetch_to_write(claimed.position.wrapping_add(Self::FETCH));
-        self.publish(claimed);
+        self.publish(claimed, false);
         Ok(())
     }
 
@@ -110,34 +110,62 @@ impl<T: Plain> Producer<T> {
         Ok(())
     }
 
-    /// Claims slots: one at least, `most` at most.
+    /// Claims slots: `least` at least, `most` at most.
     #[inline(always)]
-    fn claim(&mut self, most: u64) -> std::result::Result<Claimed, PushError<()>> {
+    pub(in crate::queue) fn claim(
+        &mut self,
+        least: u64,
+        most: u64,
+    ) -> std::result::Result<Claimed, PushError<()>> {
         if self.seat.others_closed() {
             return Err(PushError::Closed(()));
         }
-        match self.ring.claim(self.seat.forum().common(), &self.seat.slots, most) {
+        match self.ring.claim(self.seat.forum().common(), &self.seat.slots, least, most) {
             Some(claimed) => Ok(claimed),
-            None => self.claim_passed(most),
+            None => self.claim_passed(least, most),
         }
     }
 
     /// The ring was full: unless what is done with at its head has not been passed yet.
     #[cold]
-    fn claim_passed(&mut self, most: u64) -> std::result::Result<Claimed, PushError<()>> {
+    fn claim_passed(
+        &mut self,
+        least: u64,
+        most: u64,
+    ) -> std::result::Result<Claimed, PushError<()>> {
         let common = self.seat.forum().common();
         let passed = self.seat.acked && pass(common, &self.seat.slots, self.ring.turns());
         let claimed = match passed {
-            true => self.ring.claim(common, &self.seat.slots, most),
+            true => self.ring.claim(common, &self.seat.slots, least, most),
             false => None,
         };
         claimed.ok_or(PushError::Full(()))
     }
 
     #[inline(always)]
-    fn publish(&self, claimed: Claimed) {
-        self.ring.publish(&self.seat.slots, claimed);
+    fn publish(&self, claimed: Claimed, as_one: bool) {
+        self.ring.publish(&self.seat.slots, claimed, as_one);
         self.seat.notify();
+    }
+
+    /// Makes one value visible, which has all slots of the claim.
+    #[inline(always)]
+    pub(in crate::queue) fn publish_one(&self, claimed: Claimed, value: T) {
+        let cells = self.seat.slots.cells();
+        cells.store_among_readers(claimed.position, &value);
+        cells.fetch_to_write(claimed.position.wrapping_add(Self::FETCH));
+        self.publish(claimed, true);
+    }
+
+    /// Gives a claim up.
+    pub(in crate::queue) fn abandon(&self, claimed: Claimed) {
+        let Producer { seat, ring, .. } = self;
+        ring.abandon(&seat.slots, claimed);
+        seat.notify();
+        if seat.acked && pass(seat.forum().common(), &seat.slots, ring.turns()) {
+            // Consumers leave the head to whoever is done with a slot: that is us.
+            seat.notify_room();
+        }
     }
 
     /// Puts a value in, waiting for room as long as it takes.
@@ -182,22 +210,23 @@ impl<T: Plain> Producer<T> {
 
     #[cold]
     fn push_wait(&mut self, value: T, timeout: Option<Duration>) -> Pushed<T> {
-        self.wait_for(timeout, |p| p.put(&value)).map_err(|refused| refused.of(value))
+        self.wait_for(1, timeout, |p| p.put(&value)).map_err(|refused| refused.of(value))
     }
 
     /// Looks so many times whether there is room, at most. In acknowledged queues who looks for it may make it.
-    fn poll(&self, most: u32) {
+    fn poll(&self, wanted: u64, most: u32) {
         for _ in 0..most {
-            if self.seat.acked || self.ring.is_worth_it(self.seat.forum().common()) {
+            if self.seat.acked || self.ring.is_worth_it(self.seat.forum().common(), wanted) {
                 return;
             }
             spin_hint();
         }
     }
 
-    /// Waits until an attempt gives something else than `Full`.
-    fn wait_for<R>(
+    /// Waits until an attempt gives something else than `Full`. It wants room for so many slots.
+    pub(in crate::queue) fn wait_for<R>(
         &mut self,
+        wanted: u64,
         timeout: Option<Duration>,
         mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, PushError<()>>,
     ) -> std::result::Result<R, PushError<()>> {
@@ -205,11 +234,10 @@ impl<T: Plain> Producer<T> {
             Err(PushError::Full(())) => None,
             done => Some(done),
         };
-        block(self, |p| &mut p.seat, timeout, Self::poll, tried).unwrap_or_else(|blocked| {
-            match blocked {
-                Blocked::TimedOut => Err(PushError::Full(())),
-                Blocked::PeerDied => Err(PushError::PeerDied(())),
-            }
+        let poll = |p: &Self, most| p.poll(wanted, most);
+        block(self, |p| &mut p.seat, timeout, poll, tried).unwrap_or_else(|blocked| match blocked {
+            Blocked::TimedOut => Err(PushError::Full(())),
+            Blocked::PeerDied => Err(PushError::PeerDied(())),
         })
     }
 
@@ -232,12 +260,12 @@ impl<T: Plain> Producer<T> {
             return Ok(0);
         }
         let most = longest_run(self.seat.slots.capacity()).min(values.len() as u64);
-        let claimed = self.claim(most)?;
+        let claimed = self.claim(1, most)?;
         for (index, value) in (0..claimed.run).zip(values) {
             let position = claimed.position.wrapping_add(index);
             self.seat.slots.cells().store_among_readers(position, value);
         }
-        self.publish(claimed);
+        self.publish(claimed, false);
         Ok(claimed.run as usize)
     }
 
@@ -256,7 +284,7 @@ impl<T: Plain> Producer<T> {
         while done < values.len() {
             let rest = &values[done..];
             let pushed = match self.try_push_slice(rest) {
-                Err(PushError::Full(())) => self.wait_for(None, |p| p.try_push_slice(rest)),
+                Err(PushError::Full(())) => self.wait_for(1, None, |p| p.try_push_slice(rest)),
                 pushed => pushed,
             };
             done += pushed.map_err(|refused| refused.of(done))?;
@@ -285,7 +313,7 @@ impl<T: Plain> Producer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn try_reserve(&mut self) -> std::result::Result<Room<'_, T>, PushError<()>> {
-        let claimed = self.claim(1)?;
+        let claimed = self.claim(1, 1)?;
         Ok(Room { producer: self, claimed })
     }
 
@@ -323,7 +351,7 @@ impl<T: Plain> Producer<T> {
             }
         };
         match flushed(self) {
-            Err(PushError::Full(())) => self.wait_for(timeout, flushed),
+            Err(PushError::Full(())) => self.wait_for(1, timeout, flushed),
             done => done,
         }
     }
@@ -399,19 +427,13 @@ impl<T: Plain> Room<'_, T> {
     pub fn commit(self, value: T) {
         let room = std::mem::ManuallyDrop::new(self);
         room.producer.seat.slots.cells().store_among_readers(room.claimed.position, &value);
-        room.producer.publish(room.claimed);
+        room.producer.publish(room.claimed, false);
     }
 }
 
 impl<T: Plain> Drop for Room<'_, T> {
     fn drop(&mut self) {
-        let Producer { seat, ring, .. } = &*self.producer;
-        ring.abandon(&seat.slots, self.claimed);
-        seat.notify();
-        if seat.acked && pass(seat.forum().common(), &seat.slots, ring.turns()) {
-            // Consumers leave the head to whoever is done with a slot: that is us.
-            seat.notify_room();
-        }
+        self.producer.abandon(self.claimed);
     }
 }
 

@@ -12,7 +12,8 @@
 //!   the end of its run is `p`. So claims begin at the same positions for everybody.
 //! * M2. A slot is claimed for `p` only when `head` has passed `p - capacity`; `head` passes a position only
 //!   when it is published (and copied) or skipped.
-//! * M3. The words behind the first of a run are nobody's business until the run is published or skipped.
+//! * M3. The words behind the first of a run are nobody's business until the run is published or skipped. A run
+//!   that is published as one, which is what a record in blocks is, keeps them so: everybody goes by its first.
 //! * M4. Only its owner changes a claimed or taken word, unless the kernel certifies the owner gone. Then
 //!   anybody does, by one CAS whose expected value, with turn, owner and generation, can never come again.
 //!
@@ -28,7 +29,7 @@
 mod receiver;
 mod sender;
 
-pub(crate) use receiver::{Look, Receiver};
+pub(crate) use receiver::{Look, Receiver, There};
 pub(crate) use sender::{Claimed, Sender};
 
 use crate::layout::{Common, Control, LONGEST_RUN, Owner, Slots, State, Turn, Turns};
@@ -122,7 +123,7 @@ pub(crate) fn resolve(
     let (position, seen) = (held.position, held.word);
     let (word, resolved) = match seen.state() {
         State::Claimed => (turns.skipped(position, seen.run()), Resolved::Skipped(seen.run())),
-        State::Taken => (turns.again(position), Resolved::Again),
+        State::Taken => (turns.again(position, seen.run()), Resolved::Again),
         State::Published | State::Skipped => return None,
     };
     // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take: the value that comes again has

@@ -17,11 +17,21 @@ pub(crate) struct Receiver {
     owner: Owner,
 }
 
+/// Something that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct There {
+    pub(crate) position: u64,
+    /// How many slots it has.
+    pub(crate) run: u64,
+    /// Whether it comes again.
+    pub(crate) again: bool,
+}
+
 /// What there is at the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// A value; it is not ours yet. Or, in acknowledged rings, it is.
-    Value { position: u64, again: bool },
+    Value(There),
     /// Nothing.
     Empty,
     /// What comes next is in somebody's hands.
@@ -52,7 +62,9 @@ impl Receiver {
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
             let seen = Control(words.word(position).load(Ordering::Acquire));
             match (self.turns.turn(seen, position), seen.state()) {
-                (Turn::Current, State::Published) => return Look::Value { position, again: false },
+                (Turn::Current, State::Published) => {
+                    return Look::Value(There { position, run: seen.run(), again: false });
+                }
                 (Turn::Current, State::Skipped) => {
                     self.made_room |= self.advance(common, seen.run());
                 }
@@ -87,7 +99,7 @@ impl Receiver {
             let position = position.wrapping_add(*index);
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
             let seen = Control(words.word(position).load(Ordering::Acquire));
-            seen == self.turns.published(position)
+            seen == self.turns.published(position, 1)
         };
         1 + (1..most).take_while(published).count() as u64
     }
@@ -123,7 +135,8 @@ impl Receiver {
             let seen = Control(word.load(Ordering::Acquire));
             match (self.turns.turn(seen, position), seen.state()) {
                 (Turn::Current, State::Published) => {
-                    let taken = self.turns.taken(position, self.owner);
+                    let run = seen.run();
+                    let taken = self.turns.taken(position, self.owner, run);
                     // Relaxed: the load before has seen the value.
                     let ours = word.compare_exchange(
                         seen.0,
@@ -132,8 +145,8 @@ impl Receiver {
                         Ordering::Relaxed,
                     );
                     if ours.is_ok() {
-                        self.cursor = position.wrapping_add(1);
-                        return Look::Value { position, again: seen.is_again() };
+                        self.cursor = position.wrapping_add(run);
+                        return Look::Value(There { position, run, again: seen.is_again() });
                     }
                 }
                 (Turn::Current, State::Claimed) => {
@@ -148,20 +161,20 @@ impl Receiver {
     }
 
     /// Says that what was taken is done with.
-    pub(crate) fn acknowledge(&self, common: &Common, words: &impl Words, position: u64) {
-        let word = self.turns.skipped(position, 1);
+    pub(crate) fn acknowledge(&self, common: &Common, words: &impl Words, taken: There) {
+        let word = self.turns.skipped(taken.position, taken.run);
         // ORDERING(done): Release. Pairs with ORDERING(done) in pass: our copy is complete before the slot
         // is written again.
-        words.word(position).store(word.0, Ordering::Release);
+        words.word(taken.position).store(word.0, Ordering::Release);
         pass(common, words, self.turns);
     }
 
     /// Gives back what was taken: it comes again.
-    pub(crate) fn give_back(&self, common: &Common, words: &impl Words, position: u64) {
-        let word = self.turns.again(position);
+    pub(crate) fn give_back(&self, common: &Common, words: &impl Words, taken: There) {
+        let word = self.turns.again(taken.position, taken.run);
         // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take. Who takes it next sees the
         // value, as we did.
-        words.word(position).store(word.0, Ordering::Release);
+        words.word(taken.position).store(word.0, Ordering::Release);
         come_again(common);
     }
 

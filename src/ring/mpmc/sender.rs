@@ -42,28 +42,30 @@ impl Sender {
         self.turns
     }
 
-    /// Whether there may be room now.
-    pub(crate) fn is_worth_it(&self, common: &Common) -> bool {
+    /// Whether there may be room for so many slots now.
+    pub(crate) fn is_worth_it(&self, common: &Common, least: u64) -> bool {
         let room = common.head.load(Ordering::Relaxed).wrapping_add(self.capacity);
-        room.wrapping_sub(self.cursor).cast_signed() > 0
+        room.wrapping_sub(self.cursor).cast_signed() >= least.cast_signed()
     }
 
-    /// Claims the next position, and as many behind it as there is room for, `most` at most.
+    /// Claims the next position, and as many behind it as there is room for: `least` slots at least, `most` at
+    /// most, neither more than [`longest_run`](super::longest_run).
     #[inline(always)]
     pub(crate) fn claim(
         &mut self,
         common: &Common,
         words: &impl Words,
+        least: u64,
         most: u64,
     ) -> Option<Claimed> {
         let position = self.cursor;
         let room = self.limit.wrapping_sub(position).cast_signed();
-        if room > 0
+        if room >= least.cast_signed()
             && let Some(claimed) = self.try_claim(common, words, position, most.min(room as u64))
         {
             return Some(claimed);
         }
-        self.search(common, words, most)
+        self.search(common, words, least, most)
     }
 
     /// Claims `run` slots from a position on, if nobody has.
@@ -93,12 +95,12 @@ impl Sender {
     pub(crate) fn put<T: Plain>(&mut self, common: &Common, slots: &Slots<T>, value: &T) -> bool {
         let mut known = self.limit.wrapping_sub(self.cursor).cast_signed() > 0;
         for _ in 0..LOOKS {
-            if !known && self.locate(common, slots).is_none() {
+            if !known && self.locate(common, slots, 1).is_none() {
                 return false;
             }
             let position = self.cursor;
             let seen = slots.cells().pair(position);
-            let word = self.turns.published(position);
+            let word = self.turns.published(position, 1);
             // Whoever sees the word sees the value, for both are written at once.
             if self.turns.is_earlier(Control(seen[1]), position)
                 && slots.cells().swap(position, seen, value, word.0)
@@ -123,9 +125,15 @@ impl Sender {
 
     /// Claims what there is from the first position on that nobody has claimed.
     #[cold]
-    fn search(&mut self, common: &Common, words: &impl Words, most: u64) -> Option<Claimed> {
+    fn search(
+        &mut self,
+        common: &Common,
+        words: &impl Words,
+        least: u64,
+        most: u64,
+    ) -> Option<Claimed> {
         for _ in 0..LOOKS {
-            let room = self.locate(common, words)?;
+            let room = self.locate(common, words, least)?;
             let run = most.min(room).min(self.capacity);
             if let Some(claimed) = self.try_claim(common, words, self.cursor, run) {
                 return Some(claimed);
@@ -138,13 +146,13 @@ impl Sender {
     /// The first position that nobody has claimed.
     pub(crate) fn find_end(&mut self, common: &Common, words: &impl Words) -> u64 {
         // No room is no matter: the cursor is there in any case.
-        let _ = self.locate(common, words);
+        let _ = self.locate(common, words, 1);
         self.cursor
     }
 
-    /// Looks for the first position that nobody has claimed, and how much room there is.
+    /// Looks for the first position that nobody has claimed, and how much room there is, if it is `least`.
     #[cold]
-    fn locate(&mut self, common: &Common, words: &impl Words) -> Option<u64> {
+    fn locate(&mut self, common: &Common, words: &impl Words, least: u64) -> Option<u64> {
         let mut steps = 0;
         for _ in 0..LOOKS {
             let position = self.cursor;
@@ -168,12 +176,12 @@ impl Sender {
                 Turn::Earlier => {}
             }
             let mut room = self.limit.wrapping_sub(position).cast_signed();
-            if room <= 0 {
+            if room < least.cast_signed() {
                 // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance: who took
                 // the values before it has copied them, so their slots can be written.
                 self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.capacity);
                 room = self.limit.wrapping_sub(position).cast_signed();
-                if room <= 0 {
+                if room < least.cast_signed() {
                     return None;
                 }
             }
@@ -188,12 +196,15 @@ impl Sender {
         }
     }
 
-    /// Makes all values of a claim visible. This is the commit.
+    /// Makes what is in a claim visible: a value in each slot, or, `as_one`, one thing in all of them. This is
+    /// the commit.
     #[inline(always)]
-    pub(crate) fn publish(&self, words: &impl Words, claimed: Claimed) {
+    pub(crate) fn publish(&self, words: &impl Words, claimed: Claimed, as_one: bool) {
         for index in (0..claimed.run).rev() {
             let position = claimed.position.wrapping_add(index);
-            let word = self.turns.published(position);
+            // The words behind the first say nothing there, but that they are not of long ago: turns come round.
+            let run = if as_one && index == 0 { claimed.run } else { 1 };
+            let word = self.turns.published(position, run);
             // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::look and Receiver::take: makes
             // the value visible.
             // ORDERING(run): Release. Pairs with ORDERING(run) in Sender::search: the words behind the first

@@ -7,6 +7,7 @@
 mod bare;
 mod crew;
 mod peers;
+mod records;
 mod trips;
 
 use crew::Crew;
@@ -46,48 +47,62 @@ fn main() {
             println!("{name:<38} {time:8.1} ns  {:.2} times the floor", time / times[0]);
         }
     }
+    let wanted = |row: &str| words.iter().all(|word| row.contains(word.as_str()));
+    for (index, size) in records::WORDS.iter().map(|words| words * 8).enumerate() {
+        for (producers, consumers) in [(1, 1), (2, 1), (2, 2), (4, 1)] {
+            let shape = format!("records of {size} B {producers}P{consumers}C");
+            let rows = records::WAYS.iter().filter(|way| way.most >= consumers);
+            let rows = rows.map(|way| (way.name, way.sizes[index]));
+            let rows = rows.filter(|row| wanted(&format!("{shape} {}", row.0))).collect();
+            compare(&shape, (producers, consumers), rows, rounds, budget);
+        }
+    }
     for size in [8, 56] {
         for (producers, consumers) in SHAPES {
             let shape = format!("{size} B {producers}P{consumers}C");
-            let peers: Vec<_> = PEERS
-                .iter()
-                .filter(|peer| peer.most >= producers)
-                .filter(|peer| {
-                    let name = format!("{shape} {}", peer.name);
-                    words.is_empty() || words.iter().all(|word| name.contains(word.as_str()))
-                })
-                .collect();
-            let rate = |peer: &peers::Peer, messages: u64| {
-                let crew = Crew::new(producers, consumers, messages);
-                let took = if size == 8 { (peer.small)(&crew) } else { (peer.wide)(&crew) };
-                crew.messages as f64 / took.as_secs_f64()
-            };
-            let messages: Vec<u64> = peers
-                .iter()
-                .map(|peer| {
-                    // Some do thousands a second here and some do hundreds of millions.
-                    let few = (rate(peer, 2000) * budget.as_secs_f64()) as u64;
-                    let more = (rate(peer, few.clamp(500, 100_000)) * budget.as_secs_f64()) as u64;
-                    more.max(500)
-                })
-                .collect();
-            let mut rates = vec![vec![]; peers.len()];
-            for _ in 0..rounds {
-                for (index, peer) in peers.iter().enumerate() {
-                    rates[index].push(rate(peer, messages[index]) / 1e6);
-                }
-            }
-            let ours = rates.first().map(|rates| median(rates.clone()));
-            for (peer, rates) in peers.iter().zip(rates) {
-                let (least, most) =
-                    rates.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
-                let all = median(rates);
-                println!(
-                    "{shape}  {:<28} {all:8.1} M/s  ({least:.1} to {most:.1})  ours/this {:.2}",
-                    peer.name,
-                    ours.unwrap_or(all) / all
-                );
-            }
+            let rows = PEERS.iter().filter(|peer| peer.most >= producers);
+            let rows = rows.map(|p| (p.name, if size == 8 { p.small } else { p.wide }));
+            let rows = rows.filter(|row| wanted(&format!("{shape} {}", row.0))).collect();
+            compare(&shape, (producers, consumers), rows, rounds, budget);
         }
+    }
+}
+
+/// Interleaved rounds of each row.
+fn compare(
+    shape: &str,
+    (producers, consumers): (u64, u64),
+    rows: Vec<(&'static str, fn(&Crew) -> Duration)>,
+    rounds: usize,
+    budget: Duration,
+) {
+    let rate = |run: fn(&Crew) -> Duration, messages: u64| {
+        let crew = Crew::new(producers, consumers, messages);
+        crew.messages as f64 / run(&crew).as_secs_f64()
+    };
+    let messages: Vec<u64> = rows
+        .iter()
+        .map(|(_, run)| {
+            // Some do thousands a second here and some do hundreds of millions.
+            let few = (rate(*run, 2000) * budget.as_secs_f64()) as u64;
+            let more = (rate(*run, few.clamp(500, 100_000)) * budget.as_secs_f64()) as u64;
+            more.max(500)
+        })
+        .collect();
+    let mut rates = vec![vec![]; rows.len()];
+    for _ in 0..rounds {
+        for (index, (_, run)) in rows.iter().enumerate() {
+            rates[index].push(rate(*run, messages[index]) / 1e6);
+        }
+    }
+    let ours = rates.first().map(|rates| median(rates.clone()));
+    for ((name, _), rates) in rows.iter().zip(rates) {
+        let (least, most) =
+            rates.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
+        let all = median(rates);
+        println!(
+            "{shape}  {name:<28} {all:8.1} M/s  ({least:.1} to {most:.1})  ours/this {:.2}",
+            ours.unwrap_or(all) / all
+        );
     }
 }

@@ -44,7 +44,7 @@ pub(crate) const PEERS: &[Peer] = &[
 type Parts<'a> = Vec<Box<dyn FnOnce() + 'a>>;
 
 /// A part for each producer and each consumer.
-fn parts<'a>(
+pub(crate) fn parts<'a>(
     crew: &'a Crew,
     produce: impl Fn(u64) + Clone + 'a,
     consume: impl Fn(u64) + Clone + 'a,
@@ -78,7 +78,7 @@ fn threads(crew: &Crew, produce: impl Fn(u64) + Sync, consume: impl Fn(u64) + Sy
     crew.run(vec![Box::new(body)])
 }
 
-fn until<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+pub(crate) fn until<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
     let backoff = Backoff::new();
     loop {
         if let Some(done) = attempt() {
@@ -88,7 +88,7 @@ fn until<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
     }
 }
 
-fn name() -> Name {
+pub(crate) fn name() -> Name {
     Name::new(&format!("ringlane-bench-mpmc-{}", std::process::id())).expect("a name")
 }
 

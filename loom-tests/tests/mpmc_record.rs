@@ -1,0 +1,148 @@
+//! Records for many: runs of blocks that are claimed, published and taken as one. What a record shares with a value
+//! is in `mpmc.rs`.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::model;
+use ringlane::mpmc::Delivery;
+use ringlane::mpmc_record::{Consumer, Producer, Queue};
+use ringlane::{PopError, Wait};
+
+/// A block.
+const BLOCK: usize = 64;
+
+fn queue(blocks: usize, start: u64, delivery: Delivery) -> Queue {
+    let mut options = Queue::options();
+    options.capacity(blocks * BLOCK).longest(1).start(start).delivery(delivery).private().unwrap()
+}
+
+/// A record in so many blocks, of which few bytes are written: each costs a model time.
+fn push(producer: &mut Producer, blocks: usize, bytes: &[u8]) -> bool {
+    let Ok(mut room) = producer.try_reserve(blocks * BLOCK) else { return false };
+    room.write_at(0, bytes);
+    room.commit_len(bytes.len());
+    true
+}
+
+/// What comes, until there is nothing.
+fn rest(consumer: &mut Consumer) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| consumer.try_pop().ok()).collect()
+}
+
+#[test]
+fn a_record_is_whole_when_it_is_seen() {
+    for blocks in [1, 2] {
+        model(move || {
+            let queue = queue(2, 1, Delivery::AtMostOnce);
+            let (mut producer, mut consumer) =
+                (queue.producer().unwrap(), queue.consumer().unwrap());
+            let thread = thread::spawn(move || {
+                push(&mut producer, blocks, &[7, 8]);
+                producer
+            });
+            match consumer.try_pop() {
+                Ok(bytes) => assert_eq!(bytes, [7, 8]),
+                Err(error) => assert!(error.is_empty()),
+            }
+            thread.join().unwrap();
+        });
+    }
+}
+
+/// One claims two blocks and the other one, where the words of a run that is gone say nothing.
+#[test]
+fn runs_of_different_lengths_do_not_overlap() {
+    model(|| {
+        let queue = queue(2, u64::MAX, Delivery::AtMostOnce);
+        let (mut one, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        assert!(push(&mut one, 2, &[9]));
+        assert_eq!(rest(&mut consumer), [[9]]);
+        let mut other = one.clone();
+        let thread = thread::spawn(move || push(&mut other, 1, &[1]));
+        let long = push(&mut one, 2, &[2]);
+        let short = thread.join().unwrap();
+        assert!(long != short, "both, or none");
+        assert_eq!(rest(&mut consumer), [[if long { 2 } else { 1 }]]);
+        assert!(push(&mut one, 1, &[3]) && push(&mut one, 1, &[4]));
+        assert_eq!(rest(&mut consumer), [[3], [4]]);
+    });
+}
+
+#[test]
+fn a_consumer_that_was_overtaken_gets_nothing_torn() {
+    model(|| {
+        let queue = queue(1, 0, Delivery::AtMostOnce);
+        let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let mut other = one.clone();
+        assert!(push(&mut producer, 1, &[1, 1]));
+        let thread = thread::spawn(move || {
+            let popped = other.try_pop();
+            let pushed = push(&mut producer, 1, &[2, 2]);
+            (popped, pushed)
+        });
+        let mine = one.try_pop();
+        let (theirs, pushed) = thread.join().unwrap();
+        let mut got: Vec<Vec<u8>> = [mine, theirs].into_iter().flatten().collect();
+        got.extend(rest(&mut one));
+        got.sort();
+        assert_eq!(got, if pushed { vec![[1, 1], [2, 2]] } else { vec![[1, 1]] });
+    });
+}
+
+#[test]
+fn what_is_taken_is_not_written_before_it_is_acknowledged() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        assert!(push(&mut producer, 2, &[1]));
+        let thread = thread::spawn(move || push(&mut producer, 1, &[2]));
+        let taken = consumer.take().unwrap();
+        assert_eq!(taken.to_vec(), [1]);
+        taken.acknowledge();
+        let pushed = thread.join().unwrap();
+        assert_eq!(consumer.try_pop().is_ok(), pushed);
+    });
+}
+
+#[test]
+fn what_is_given_back_comes_again_whole() {
+    model(|| {
+        let queue = queue(2, 1, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let mut other = one.clone();
+        assert!(push(&mut producer, 2, &[1]));
+        let thread = thread::spawn(move || {
+            drop(other.try_take());
+            other
+        });
+        let first = one.try_pop();
+        let _other = thread.join().unwrap();
+        match first {
+            Ok(bytes) => assert_eq!(bytes, [1]),
+            Err(error) => {
+                assert_eq!(error, PopError::Empty);
+                let taken = one.try_take().unwrap();
+                assert!(taken.is_again() && taken.to_vec() == [1]);
+                taken.acknowledge();
+            }
+        }
+        assert_eq!(one.try_pop(), Err(PopError::Empty));
+        assert!(push(&mut producer, 2, &[2]));
+    });
+}
+
+/// Room for one block is not what a record of two sleeps for.
+#[test]
+fn a_sleeping_producer_wakes_for_all_of_its_room() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        producer.set_wait(Wait::Park);
+        assert!(push(&mut producer, 1, &[1]) && push(&mut producer, 1, &[2]));
+        let thread = thread::spawn(move || (consumer.try_pop(), consumer.try_pop(), consumer));
+        producer.reserve(2 * BLOCK).unwrap().commit_len(0);
+        let (first, second, mut consumer) = thread.join().unwrap();
+        assert_eq!((first, second), (Ok(vec![1]), Ok(vec![2])));
+        assert_eq!(rest(&mut consumer), [[0_u8; 0]]);
+    });
+}
