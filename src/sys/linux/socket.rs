@@ -10,12 +10,11 @@ use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
-    SockType, UnixAddr,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr,
 };
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeVal;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -208,34 +207,68 @@ pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Re
     }
 }
 
+/// Room for what comes with a message, and no more: where there is padding, a descriptor fits into it.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+// SAFETY: arithmetic only.
+const CONTROL: usize =
+    unsafe { libc::CMSG_SPACE((MOST_HANDLES * size_of::<RawFd>()) as u32) } as usize;
+
 pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
-    let mut space = nix::cmsg_space!([RawFd; MOST_HANDLES]);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut control = Control([0; CONTROL]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zeroes are a value of each of its fields.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let fd = socket.as_raw_fd();
-        match nix::sys::socket::recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut space), flags) {
-            Ok(message) => {
-                let (bytes, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
-                let mut handles = Vec::new();
-                for control in message.cmsgs().into_iter().flatten() {
-                    if let ControlMessageOwned::ScmRights(numbers) = control {
-                        handles.extend(numbers.into_iter().map(owned));
-                    }
-                }
-                let cut = cut || message.flags.contains(MsgFlags::MSG_TRUNC);
-                // Nobody here sends a message of nothing.
-                if bytes == 0 {
-                    return Ok(Received::End);
-                }
-                return Ok(Received::Message { bytes, handles, cut });
+        (message.msg_control, message.msg_controllen) =
+            (control.0.as_mut_ptr().cast(), CONTROL as _);
+        // SAFETY: the message points to the buffers above, with their lengths.
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        let bytes = match Errno::result(got) {
+            // Nobody here sends a message of nothing. It may still bring descriptors.
+            Ok(0) => {
+                drop(handles_of(&message));
+                return Ok(Received::End);
             }
-            Err(Errno::EINTR) => {}
+            Ok(bytes) => bytes.cast_unsigned(),
+            Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => return Ok(Received::Nothing),
             Err(Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Received::End),
             Err(errno) => return Err(Error::os("receive", errno as i32)),
-        }
+        };
+        // Also of a message that was cut: what came of it is ours, and is to be closed.
+        let handles = handles_of(&message);
+        let cut = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
+        return Ok(Received::Message { bytes, handles, cut });
     }
+}
+
+/// The descriptors that came with a message.
+fn handles_of(message: &libc::msghdr) -> Vec<Handle> {
+    let mut handles = Vec::new();
+    // SAFETY: the kernel has just filled the message in.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: it is null, or points to a whole header.
+    while let Some(header) = unsafe { next.as_ref() } {
+        if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: arithmetic only.
+            let bytes = header.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
+            // SAFETY: behind the header.
+            let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
+            for index in 0..bytes / size_of::<RawFd>() {
+                // SAFETY: within what the kernel wrote, which is so many bytes.
+                let number = unsafe { data.add(index) };
+                // SAFETY: as above; it need not be aligned.
+                handles.push(owned(unsafe { number.read_unaligned() }));
+            }
+        }
+        // SAFETY: of this message.
+        next = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+    handles
 }
 
 pub(crate) fn shut_down(socket: &Handle) {
