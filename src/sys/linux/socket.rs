@@ -211,8 +211,8 @@ pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Re
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-// SAFETY: arithmetic only.
 const CONTROL: usize =
+    // SAFETY: arithmetic only.
     unsafe { libc::CMSG_SPACE((MOST_HANDLES * size_of::<RawFd>()) as u32) } as usize;
 
 pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
@@ -255,7 +255,9 @@ fn handles_of(message: &libc::msghdr) -> Vec<Handle> {
     while let Some(header) = unsafe { next.as_ref() } {
         if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
             // SAFETY: arithmetic only.
-            let bytes = header.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "with another C library it is shorter")]
+            let bytes = (header.cmsg_len as usize).saturating_sub(empty);
             // SAFETY: behind the header.
             let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
             for index in 0..bytes / size_of::<RawFd>() {
