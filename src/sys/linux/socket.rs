@@ -9,12 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SendTimeout};
-use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr,
-};
+use nix::sys::socket::{AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeVal;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -184,19 +181,19 @@ pub(crate) fn hung_up(socket: &Handle) -> Result<bool> {
 }
 
 pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Result<bool> {
-    let numbers: Vec<RawFd> = handle.iter().map(|handle| handle.as_raw_fd()).collect();
-    let rights = [ControlMessage::ScmRights(&numbers)];
-    let rights = if numbers.is_empty() { &rights[..0] } else { &rights[..] };
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let mut control = Control([0; CONTROL]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: zeroes are a value of each of its fields.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    if let Some(handle) = handle {
+        put_handle(&mut message, &mut control, handle);
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     loop {
-        let parts = [IoSlice::new(bytes)];
-        match nix::sys::socket::sendmsg(
-            socket.as_raw_fd(),
-            &parts,
-            rights,
-            flags,
-            None::<&UnixAddr>,
-        ) {
+        // SAFETY: the message points to what is to be sent, with the lengths, and the kernel only reads it.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
+        match Errno::result(sent) {
             Ok(_) => return Ok(true),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN | Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => {
@@ -207,7 +204,27 @@ pub(crate) fn send(socket: &Handle, bytes: &[u8], handle: Option<&Handle>) -> Re
     }
 }
 
+/// Lays a descriptor beside a message: here and not by a library, as those trust in an allocator to align bytes.
+fn put_handle(message: &mut libc::msghdr, control: &mut Control, handle: &Handle) {
+    // SAFETY: arithmetic only.
+    let room = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) };
+    (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), room as _);
+    // SAFETY: the message points to aligned room for a header and a descriptor, whose address this gives.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: as above, and nothing else refers to it.
+    if let Some(header) = unsafe { header.as_mut() } {
+        (header.cmsg_level, header.cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+        // SAFETY: arithmetic only.
+        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<RawFd>() as u32) } as _;
+        // SAFETY: behind the header.
+        let data = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: there is room for a descriptor; it need not be aligned.
+        unsafe { data.cast::<RawFd>().write_unaligned(handle.as_raw_fd()) };
+    }
+}
+
 /// Room for what comes with a message, and no more: where there is padding, a descriptor fits into it.
+/// Aligned as its headers are.
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
