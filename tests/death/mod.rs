@@ -8,6 +8,8 @@ mod lane;
 mod life;
 mod many;
 mod matrix;
+mod meet;
+mod object;
 mod several;
 mod sleep;
 mod spans;

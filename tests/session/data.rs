@@ -7,6 +7,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use ringlane::SessionError;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
     match part {
@@ -175,4 +176,42 @@ fn d_03_pieces_of_every_size_around_a_ring_go_through_it() {
     server.read_exact(&mut got).unwrap();
     assert!(got.iter().enumerate().all(|(n, byte)| *byte == n as u8));
     task.done();
+}
+
+#[test]
+fn no_number_of_empty_messages_spoils_a_read() {
+    let (one, other) = Session::pair(4096).unwrap();
+    let mut buffer = [0; 8];
+    for _ in 0..3 {
+        let mut sent = 0;
+        while one.try_send(b"").is_ok() {
+            sent += 1;
+        }
+        assert!(sent > 400, "{sent}");
+        assert_eq!(other.try_read(&mut buffer), Err(SessionError::WouldBlock));
+        while one.try_send(b"").is_ok() {}
+        let timeout = Duration::from_millis(1);
+        let read = other.read_timeout(&mut buffer, timeout);
+        assert_eq!(read, Err(SessionError::TimedOut { done: 0 }));
+        for _ in 0..100 {
+            one.send(b"").unwrap();
+        }
+        one.send(b"text").unwrap();
+        assert_eq!(other.read(&mut buffer), Ok(4));
+    }
+}
+
+#[test]
+fn a_peer_that_sends_nothing_without_end_keeps_nobody() {
+    let (one, other) = Session::pair(4096).unwrap();
+    let sender = Task::run(move || while one.send(b"").is_ok() {});
+    let timeout = Duration::from_millis(20);
+    let read = other.read_timeout(&mut [0; 8], timeout);
+    assert_eq!(read, Err(SessionError::TimedOut { done: 0 }));
+    let waiting = other.clone();
+    let reader = Task::run(move || waiting.read(&mut [0; 8]));
+    other.cancel();
+    assert_eq!(reader.done(), Err(SessionError::Cancelled { done: 0 }));
+    other.close();
+    sender.done();
 }

@@ -3,7 +3,7 @@
 
 use super::{Records, StreamReader, View, outside};
 use crate::error::PopError;
-use crate::layout::{Bytes, Home};
+use crate::layout::{Bytes, Home, Peer};
 use crate::queue::end::{Blocked, End, Limit, block};
 use crate::queue::front;
 use crate::ring::record::{Found, Reader, Shape};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, PopError>;
 
-/// So many empty records in a row a reader of a stream passes over in one call.
-const MOST_EMPTY: usize = 64;
+/// The least that a record takes of a ring.
+const HEADER: usize = 8;
 
 /// The consuming end of a [`Queue`](super::Queue). Dropping it closes it: the producer is told when it
 /// next reserves.
@@ -159,12 +159,26 @@ impl Consumer {
         if found.len > 0 { Ok(found) } else { self.pass_empty(found, limit) }
     }
 
+    /// A ring may be full of them; past that, it is their producer that keeps us at it, and not for longer than the
+    /// time, or its life.
     #[cold]
     fn pass_empty(&mut self, mut found: Found, limit: Limit) -> Result<Found> {
         let began = Instant::now();
-        for _ in 0..MOST_EMPTY {
+        let most = self.bytes.capacity() / HEADER;
+        let (mut more, mut gone) = (most, false);
+        loop {
             self.release(found, 1);
+            more -= 1;
+            let late = matches!(limit, Limit::Within(all) if began.elapsed() >= all);
+            if more == 0 {
+                if late || gone || matches!(limit, Limit::Now) {
+                    return Err(if gone { PopError::PeerDied } else { PopError::Empty });
+                }
+                // Once more, for what came before its end.
+                (more, gone) = (most, !matches!(self.end.peer(), Peer::Alive | Peer::Vacant));
+            }
             found = self.find_limited(match limit {
+                _ if late => Limit::Now,
                 Limit::Within(all) => Limit::Within(all.saturating_sub(began.elapsed())),
                 limit => limit,
             })?;
@@ -172,7 +186,6 @@ impl Consumer {
                 return Ok(found);
             }
         }
-        Err(PopError::Corrupt)
     }
 
     /// Takes the first bytes of a record that has some.

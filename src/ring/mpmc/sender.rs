@@ -157,7 +157,8 @@ impl Sender {
         for _ in 0..LOOKS {
             let position = self.cursor;
             // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
-            // first of a run are there before we look at them.
+            // first of a run are there before we look at them. (In loom a compare-and-swap meets the last store
+            // in any case: no model misses this one.)
             let seen = Control(words.word(position).load(Ordering::Acquire));
             match self.turns.turn(seen, position) {
                 Turn::Current => {

@@ -10,12 +10,10 @@ use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{PassCred, PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr,
-    UnixCredentials,
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr, UnixCredentials,
 };
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeVal;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -206,19 +204,19 @@ pub(crate) fn tell_senders(socket: &Handle) -> Result<()> {
 }
 
 pub(crate) fn send(socket: &Handle, bytes: &[u8], handles: &[&Handle]) -> Result<bool> {
-    let numbers: Vec<RawFd> = handles.iter().map(|handle| handle.as_raw_fd()).collect();
-    let rights = [ControlMessage::ScmRights(&numbers)];
-    let rights = if numbers.is_empty() { &rights[..0] } else { &rights[..] };
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let mut space = Space([0; SPACE]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: zeroes are a value of each of its fields.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    if !handles.is_empty() {
+        put_handles(&mut message, &mut space, handles);
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     loop {
-        let parts = [IoSlice::new(bytes)];
-        match nix::sys::socket::sendmsg(
-            socket.as_raw_fd(),
-            &parts,
-            rights,
-            flags,
-            None::<&UnixAddr>,
-        ) {
+        // SAFETY: the message points to what is to be sent, with the lengths, and the kernel only reads it.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
+        match Errno::result(sent) {
             Ok(_) => return Ok(true),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN | Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => {
@@ -229,40 +227,74 @@ pub(crate) fn send(socket: &Handle, bytes: &[u8], handles: &[&Handle]) -> Result
     }
 }
 
-pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
-    // Of words, so that it is aligned: credentials, and the descriptors.
-    let mut space = [0_u64; (16 + 16 + 16 + MOST_HANDLES * 4) / 8];
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    loop {
-        // SAFETY: all fields are numbers and pointers.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-        message.msg_control = space.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&space);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: the buffer and the space are as long as the message says, and outlive the call.
-        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
-        match Errno::result(got) {
-            Ok(bytes) => {
-                let (handles, sender) = controls_of(&message);
-                let cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
-                // Nobody here sends a message of nothing.
-                if bytes == 0 {
-                    return Ok(Received::End);
-                }
-                let bytes = bytes.cast_unsigned();
-                return Ok(Received::Message { bytes, handles, cut, sender });
-            }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
-            Err(Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Received::End),
-            Err(errno) => return Err(Error::os("receive", errno as i32)),
+/// Room for what comes or goes beside a message: credentials and descriptors. Aligned as its headers are.
+#[repr(C, align(8))]
+struct Space([u8; SPACE]);
+
+const SPACE: usize =
+    space_of(size_of::<libc::ucred>()) + space_of(MOST_HANDLES * size_of::<RawFd>());
+
+/// What so many bytes take up beside a message.
+const fn space_of(bytes: usize) -> usize {
+    // SAFETY: arithmetic only.
+    unsafe { libc::CMSG_SPACE(bytes as u32) as usize }
+}
+
+/// Lays descriptors beside a message: here and not by a library, as those trust in an allocator to align bytes.
+fn put_handles(message: &mut libc::msghdr, space: &mut Space, handles: &[&Handle]) {
+    assert!(handles.len() <= MOST_HANDLES, "{} descriptors with one message", handles.len());
+    let bytes = handles.len() * size_of::<RawFd>();
+    (message.msg_control, message.msg_controllen) =
+        (space.0.as_mut_ptr().cast(), space_of(bytes) as _);
+    // SAFETY: the message points to aligned room for a header and the descriptors, whose address this gives.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: as above, and nothing else refers to it.
+    if let Some(header) = unsafe { header.as_mut() } {
+        (header.cmsg_level, header.cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+        // SAFETY: arithmetic only.
+        header.cmsg_len = unsafe { libc::CMSG_LEN(bytes as u32) } as _;
+        // SAFETY: behind the header.
+        let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
+        for (index, handle) in handles.iter().enumerate() {
+            // SAFETY: within the room for so many descriptors.
+            let at = unsafe { data.add(index) };
+            // SAFETY: as above; it need not be aligned.
+            unsafe { at.write_unaligned(handle.as_raw_fd()) };
         }
     }
 }
 
+pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
+    let mut space = Space([0; SPACE]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zeroes are a value of each of its fields.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    loop {
+        (message.msg_control, message.msg_controllen) = (space.0.as_mut_ptr().cast(), SPACE as _);
+        // SAFETY: the message points to the buffers above, with their lengths.
+        let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        let bytes = match Errno::result(got) {
+            Ok(bytes) => bytes.cast_unsigned(),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Received::End),
+            Err(errno) => return Err(Error::os("receive", errno as i32)),
+        };
+        // Also of a message that was cut: what came of it is ours, and is to be closed.
+        let (handles, sender) = controls_of(&message);
+        let cut = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
+        return Ok(match bytes {
+            // Nobody here sends a message of nothing. It may still have brought descriptors.
+            0 => Received::End,
+            bytes => Received::Message { bytes, handles, cut, sender },
+        });
+    }
+}
+
 /// What came beside the bytes. All descriptors that the kernel made are taken, also if more were sent than had room, or
-/// than this process may have: `nix` would leave those open.
+/// than this process may have.
 fn controls_of(message: &libc::msghdr) -> (Vec<Handle>, Option<Credentials>) {
     let (mut handles, mut sender) = (Vec::new(), None);
     // SAFETY: the kernel filled the space that the message means, and said how much of it.
@@ -274,7 +306,8 @@ fn controls_of(message: &libc::msghdr) -> (Vec<Handle>, Option<Credentials>) {
         let data = unsafe { libc::CMSG_DATA(next) };
         // SAFETY: this takes nothing but numbers.
         let ahead = unsafe { libc::CMSG_LEN(0) } as usize;
-        let len = header.cmsg_len.saturating_sub(ahead);
+        #[allow(clippy::unnecessary_cast, reason = "with another C library it is shorter")]
+        let len = (header.cmsg_len as usize).saturating_sub(ahead);
         match (header.cmsg_level, header.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for index in 0..len / size_of::<RawFd>() {
