@@ -4,6 +4,7 @@ use super::{Lifetime, MapOptions, Mapping, Name, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, Access};
 use std::fmt;
+#[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -148,7 +149,7 @@ impl SharedMemory {
         sys::publish(&self.handle, name.as_str())?;
         self.name = Some(name.clone());
         let owned = self.options.lifetime == Lifetime::CreatorOwned;
-        self.remover = owned.then(sys::process_token);
+        self.remover = (owned && sys::ABILITIES.unlink).then(sys::process_token);
         Ok(())
     }
 
@@ -439,12 +440,14 @@ impl Drop for SharedMemory {
     }
 }
 
+#[cfg(unix)]
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
 }
 
+#[cfg(unix)]
 impl TryFrom<OwnedFd> for SharedMemory {
     type Error = Error;
 
