@@ -389,7 +389,7 @@ impl SharedMemory {
         Ok(self.name.is_some() && sys::stat(&self.handle)?.names == 0)
     }
 
-    #[cfg(feature = "shared_memory")]
+    #[cfg(all(feature = "shared_memory", target_os = "linux"))]
     pub(super) fn identity(&self) -> Result<sys::Identity> {
         Ok(sys::stat(&self.handle)?.identity)
     }

@@ -51,13 +51,18 @@
 //!
 //! Errors carry the call's name; callers add the object's.
 
-#[cfg(not(any(target_os = "linux", loom)))]
+#[cfg(not(any(target_os = "linux", windows, loom)))]
 compile_error!("ringlane has no file in src/sys for this platform");
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use self::windows::*;
 
 // Under loom the memory calls stay the platform's (no model uses them); sleeping is the model's.
 #[cfg(loom)]
