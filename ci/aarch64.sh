@@ -12,7 +12,5 @@ target=aarch64-unknown-linux-gnu
 emulator="qemu-aarch64 -L /usr/aarch64-linux-gnu"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$emulator" RINGLANE_TEST_RUNNER="$emulator"
-# An emulated test takes ten times as long; optimising it a little costs less.
-export CARGO_PROFILE_TEST_OPT_LEVEL=1
 [ $# -gt 0 ] || set -- --lib --tests
 run_tests "$target" aarch64 "$@"

@@ -34,8 +34,11 @@ run_tests() { # target, list, arguments
     echo "not applicable here:"
     grep -v '^#' "$list" | sed 's/^/  /'
     sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$log"
-    awk '/^test result/ { passed += $4; failed += $6; ignored += $8; left += $12 }
-        END { printf "'"$target"': %d passed, %d failed, %d not applicable\n", passed, failed, ignored + left }' "$log"
+    # The last result of each program: those before are of the second processes that its tests start.
+    awk 'function count() { passed += last[4]; failed += last[6]; ignored += last[8]; left += last[12]; split("", last) }
+        / Running / { count() }
+        /^test result/ { split($0, last, " ") }
+        END { count(); printf "'"$target"': %d passed, %d failed, %d left out\n", passed, failed, ignored + left }' "$log"
     rm -f "$log"
     return "$status"
 }

@@ -39,7 +39,7 @@ fn read_write(size: u64) -> OpenOptions {
 }
 
 #[test]
-fn a_name_is_one_objects_and_goes_with_its_last_handle() {
+fn a_name_is_one_objects_and_goes_with_its_last_handle_and_mapping() {
     let name = scratch();
     assert_eq!(SharedMemory::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
     let memory = SharedMemory::create(&name, 10_000).unwrap();
@@ -51,11 +51,12 @@ fn a_name_is_one_objects_and_goes_with_its_last_handle() {
     drop(memory);
     let mut bytes = [0; 7];
     let part = MapOptions::new().read(true).offset(9_000).length(1_000).map(&other).unwrap();
+    drop(other);
+    SharedMemory::open(&name).unwrap();
     part.read_at(990, &mut bytes).unwrap();
     assert_eq!(&bytes, b"the end");
-    drop(other);
+    drop(part);
     assert_eq!(SharedMemory::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
-    part.read_at(990, &mut bytes).unwrap();
     SharedMemory::create(&name, 1).unwrap().close().unwrap();
 }
 

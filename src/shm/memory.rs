@@ -4,7 +4,7 @@ use super::{Lifetime, MapOptions, Mapping, Name, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, Access};
 use std::fmt;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -440,14 +440,14 @@ impl Drop for SharedMemory {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 impl TryFrom<OwnedFd> for SharedMemory {
     type Error = Error;
 

@@ -51,13 +51,18 @@
 //!
 //! Errors carry the call's name; callers add the object's.
 
-#[cfg(not(any(target_os = "linux", windows, loom)))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows, loom)))]
 compile_error!("ringlane has no file in src/sys for this platform");
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::*;
 
 #[cfg(windows)]
 mod windows;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use ringlane::Name;
+#[cfg(unix)]
 use std::io::Write;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Mutex;

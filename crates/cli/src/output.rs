@@ -49,6 +49,7 @@ pub(crate) fn sentence(text: &str) {
 }
 
 /// Writes a line to stderr that is no failure.
+#[cfg(target_os = "linux")]
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
