@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(loom, allow(dead_code, unused_imports, reason = "a model maps nothing"))]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, unused_imports, reason = "what only sessions use, which are Linux's")
+)]
 
 // In layer order: a module uses only what stands above it, and `tests/house.rs` says so.
 mod sync;
@@ -19,10 +23,10 @@ mod wait;
 
 mod queue;
 
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub mod session;
 
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub mod handle;
 
 pub use error::{

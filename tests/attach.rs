@@ -1,4 +1,5 @@
 //! Opening what is not, or not quite, the ring that was expected, and rings whose words were rewritten.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "borrows the places of values, and becomes another user")]
 
 use ringlane::{ErrorKind, Name, OpenOptions, PopError, PushError, ReserveError, SharedMemory};

@@ -1,5 +1,5 @@
 //! `docs/layout.md` against the bytes of real rings: every row of its tables is looked up.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;

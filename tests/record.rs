@@ -57,6 +57,11 @@ fn bytes(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 + seed * 7) as u8).collect()
 }
 
+/// What capacities are made of.
+fn unit() -> usize {
+    ringlane::capabilities().unwrap().offset_unit
+}
+
 /// A queue, both of its ends, and what must be in it.
 struct Bench {
     queue: Queue,
@@ -333,7 +338,7 @@ proptest! {
     #[test]
     fn it_is_a_bounded_deque_of_records(
         steps in steps(),
-        capacity in prop_oneof![Just(4096_usize), Just(8192)],
+        capacity in prop_oneof![Just(unit()), Just(2 * unit())],
         mirrored in any::<bool>(),
         align in prop_oneof![Just(8_usize), Just(64)],
         start in starts(),
@@ -349,7 +354,7 @@ proptest! {
         align in prop_oneof![Just(8_usize), Just(64)],
         start in (0_u64..400).prop_map(|n| (1 << 32) - 64 * n),
     ) {
-        behaves(Bench::new(12288, mirrored, align, start), steps)?;
+        behaves(Bench::new(3 * unit(), mirrored, align, start), steps)?;
     }
 }
 
@@ -472,15 +477,16 @@ fn a_successor_follows_a_batch_of_any_length() {
 
 #[test]
 fn a_batch_waits_for_room_and_says_when_there_can_be_none() {
-    let queue = Queue::private(4096).unwrap();
+    let whole = unit();
+    let queue = Queue::private(whole).unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
     producer.push(&[1; 1000]).unwrap();
     let thread = std::thread::spawn(move || {
         let mut batch = producer.batch();
         batch.push(&[2; 2000]).unwrap();
-        batch.push(&[3; 1500]).unwrap();
+        batch.push(&vec![3; whole - 2596]).unwrap();
         let error = batch.push(&[4; 1000]).unwrap_err();
-        let left = 4096 - (8 + 2000) - (8 + 1504) - 8 - 8;
+        let left = whole - (8 + 2000) - (8 + whole - 2592) - 8 - 8;
         assert_eq!(error, ReserveError::TooLarge { len: 1000, max: left });
         batch.push(&vec![5; left]).unwrap();
         let error = batch.push(b"").unwrap_err();
@@ -490,7 +496,7 @@ fn a_batch_waits_for_room_and_says_when_there_can_be_none() {
     });
     assert_eq!(consumer.pop().unwrap(), [1; 1000]);
     assert_eq!(consumer.pop().unwrap(), [2; 2000]);
-    assert_eq!(consumer.pop().unwrap(), [3; 1500]);
+    assert_eq!(consumer.pop().unwrap(), vec![3; whole - 2596]);
     let left = thread.join().unwrap();
     assert_eq!(consumer.pop().unwrap(), vec![5; left]);
     assert_eq!(consumer.pop(), Err(PopError::Closed));

@@ -18,7 +18,7 @@
 mod cell;
 mod control;
 mod data;
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod hall;
 mod header;
 mod home;
@@ -33,7 +33,7 @@ mod slots;
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) use hall::{Hall, Lane, ring_size};
 #[cfg(not(loom))]
 pub(crate) use header::{BYTE_ORDER, LAYOUT};

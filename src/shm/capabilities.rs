@@ -31,23 +31,26 @@ pub enum Resize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// How often an object's size can be set. Linux: always.
+    /// How often an object's size can be set. Linux: always; macOS: once; Windows: never.
     pub resize: Resize,
-    /// Whether an object can be made without a size. Linux: yes.
+    /// Whether an object can be made without a size. Linux and macOS: yes; Windows: no.
     pub empty: bool,
-    /// Whether opening can empty an object. Linux: yes.
+    /// Whether opening can empty an object. Linux: yes; macOS and Windows: no.
     pub truncate: bool,
-    /// Whether a name can be removed while the object is in use. Linux: yes.
+    /// Whether a name can be removed while the object is in use. Linux and macOS: yes; Windows: no.
     pub unlink: bool,
-    /// Whether an object outlives the last process that has it open. Linux: yes, until a restart.
+    /// Whether an object outlives the last process that has it open. Linux and macOS: yes, until a restart; Windows:
+    /// no.
     pub persistent: bool,
-    /// Whether the mode of an object keeps other users out. Linux: yes.
+    /// Whether the mode of an object keeps other users out, or lets them in. Linux and macOS: yes; Windows: it can only keep
+    /// them out.
     pub mode: bool,
-    /// Whether writes can be kept private. Linux: yes.
+    /// Whether writes can be kept private. Linux and Windows: yes; macOS: no.
     pub copy_on_write: bool,
-    /// Whether code can be run from named objects. Linux: unless `/dev/shm` is mounted `noexec`.
+    /// Whether code can be run from named objects. Linux: unless `/dev/shm` is mounted `noexec`; macOS and Windows: no.
     pub exec: bool,
-    /// Whether anonymous objects can be sealed. Linux: yes.
+    /// Whether anonymous objects can be sealed. Linux: yes; macOS and Windows: no, but the size of a Windows object never
+    /// changes.
     pub seal: bool,
     /// The unit in which the operating system maps, in bytes. Offsets need not be multiples of it.
     pub offset_unit: usize,
@@ -69,16 +72,21 @@ pub struct Capabilities {
 /// # Ok::<(), ringlane::Error>(())
 /// ```
 pub fn capabilities() -> Result<Capabilities> {
+    let can = sys::ABILITIES;
     Ok(Capabilities {
-        resize: Resize::Always,
-        empty: true,
-        truncate: true,
-        unlink: true,
-        persistent: true,
-        mode: true,
-        copy_on_write: true,
+        resize: match can.resizes {
+            0 => Resize::Never,
+            1 => Resize::Once,
+            _ => Resize::Always,
+        },
+        empty: can.resizes > 0,
+        truncate: can.truncate,
+        unlink: can.unlink,
+        persistent: can.persistent,
+        mode: can.mode,
+        copy_on_write: can.copy_on_write,
         exec: sys::can_execute()?,
-        seal: true,
+        seal: can.seal,
         offset_unit: sys::page_size(),
         longest_name: Name::MAX,
         huge_page: sys::huge_page_size(),

@@ -301,6 +301,7 @@ impl Drop for Mapping {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Mapping {
     /// A new object of a session: one page of parts, and data that is mapped twice.
     pub(crate) fn of_own_pair(

@@ -4,6 +4,7 @@ use super::{Leash, Lifetime, MapOptions, Mapping, Name, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, Access};
 use std::fmt;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -187,7 +188,7 @@ impl SharedMemory {
         sys::publish(&self.handle, name.as_str())?;
         self.name = Some(name.clone());
         let owned = self.options.lifetime == Lifetime::CreatorOwned;
-        self.remover = owned.then(sys::process_token);
+        self.remover = (owned && sys::ABILITIES.unlink).then(sys::process_token);
         Ok(())
     }
 
@@ -475,7 +476,7 @@ impl SharedMemory {
         Ok(self.name.is_some() && sys::stat(&self.handle)?.names == 0)
     }
 
-    #[cfg(feature = "shared_memory")]
+    #[cfg(all(feature = "shared_memory", target_os = "linux"))]
     pub(super) fn identity(&self) -> Result<sys::Identity> {
         Ok(sys::stat(&self.handle)?.identity)
     }
@@ -526,12 +527,14 @@ impl Drop for SharedMemory {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
 }
 
+#[cfg(target_os = "linux")]
 impl TryFrom<OwnedFd> for SharedMemory {
     type Error = Error;
 

@@ -13,7 +13,7 @@ mod mapping;
 mod memory;
 mod name;
 mod options;
-#[cfg(feature = "shared_memory")]
+#[cfg(all(feature = "shared_memory", target_os = "linux"))]
 mod shmem;
 
 pub use capabilities::{Capabilities, Resize, capabilities};

@@ -30,6 +30,19 @@ use std::time::Duration;
 /// An open object.
 pub(crate) type Handle = OwnedFd;
 
+/// A process that can be waited for.
+pub(crate) type Process = OwnedFd;
+
+pub(crate) const ABILITIES: super::Abilities = super::Abilities {
+    resizes: u64::MAX,
+    truncate: true,
+    unlink: true,
+    persistent: true,
+    mode: true,
+    copy_on_write: true,
+    seal: true,
+};
+
 /// Role locks lie far beyond any object's bytes, so no lock that somebody takes on the contents
 /// can be mistaken for one.
 const LOCK_BASE: i64 = 1 << 60;
@@ -159,7 +172,7 @@ pub(crate) fn process_id() -> u32 {
 }
 
 /// A process, by the number that it gave; it is that process if it is known to live after this call.
-pub(crate) fn open_process(pid: u32) -> Result<Handle> {
+pub(crate) fn open_process(pid: u32) -> Result<Process> {
     // SAFETY: pidfd_open(2) takes no pointer.
     let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     match Errno::result(opened).map(RawFd::try_from) {

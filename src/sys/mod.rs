@@ -1,9 +1,11 @@
 //! The only place that calls the operating system: flat functions, one file a platform.
 //!
-//! Every platform file has this list, and each function this contract:
+//! Every platform file has this list, and each function this contract. Sockets, seals of writes and what sessions
+//! are made of beside them are Linux's only: so are sessions.
 //!
 //! | function | does |
 //! |---|---|
+//! | `ABILITIES` | what cannot be had here at all |
 //! | `page_size` | the unit that mappings are made of, in bytes |
 //! | `create_unnamed(mode)` | an empty object that can be given a name later |
 //! | `create_anonymous(label)` | an empty object that never has one; its size can be sealed |
@@ -35,6 +37,7 @@
 //! | `open_process(pid)` | a handle that can be waited for: its process ended |
 //! | `number_of(process)` / `has_ended(process)` | the process of such a handle |
 //! | `random(buffer)` | bytes that nobody guesses |
+//! | `Process` | such a handle; one that a `Poller` has is told to it before it goes |
 //! | `Poller` | waits for several handles: something to read, an end |
 //! | `flag()` / `raise(flag)` / `lower(flag)` | a handle that can be waited for and stays set until it is cleared |
 //! | `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
@@ -54,13 +57,23 @@
 //!
 //! Errors carry the call's name; callers add the object's.
 
-#[cfg(not(any(target_os = "linux", loom)))]
-compile_error!("ringlane runs on Linux so far: add a file to src/sys for this platform");
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows, loom)))]
+compile_error!("ringlane has no file in src/sys for this platform");
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use self::windows::*;
 
 // Under loom the memory calls stay the platform's (no model uses them); sleeping is the model's.
 #[cfg(loom)]
@@ -70,6 +83,20 @@ pub(crate) use self::loom::{
     Lock, heavy_fence, is_locked_beside, processor, register_fence, try_lock, wait, wait_either,
     wake,
 };
+
+/// What objects can do on a platform, and what is refused there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Abilities {
+    /// How often the size can be set, beside when the object is made.
+    pub(crate) resizes: u64,
+    pub(crate) truncate: bool,
+    /// Whether a name goes when it is told to, and not before.
+    pub(crate) unlink: bool,
+    pub(crate) persistent: bool,
+    pub(crate) mode: bool,
+    pub(crate) copy_on_write: bool,
+    pub(crate) seal: bool,
+}
 
 /// Which object a handle or a name means, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

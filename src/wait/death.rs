@@ -3,11 +3,13 @@
 use super::{call_all, shout};
 use crate::layout::{Segment, Side};
 use crate::sync::Ordering;
-use crate::sys::{self, Interest};
+use crate::sys;
+#[cfg(target_os = "linux")]
+use crate::sys::Interest;
 use std::collections::HashMap;
-use std::fmt::Debug;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+#[cfg(target_os = "linux")]
+use std::{fmt::Debug, os::fd::BorrowedFd};
 
 /// The process's thread and what it watches.
 #[derive(Debug)]
@@ -31,10 +33,12 @@ enum Whom {
     Side(Weak<Segment>, Side),
     /// All who sleep on a ring for many, of which a participant's process is watched.
     Everybody(Weak<Segment>),
+    #[cfg(target_os = "linux")]
     Line(Weak<dyn Line>),
 }
 
 /// A connection that is watched.
+#[cfg(target_os = "linux")]
 pub(crate) trait Line: Debug + Send + Sync {
     fn socket(&self) -> BorrowedFd<'_>;
 
@@ -53,7 +57,7 @@ pub(crate) struct Watch {
     watcher: &'static Watcher,
     token: u64,
     generation: u32,
-    _process: Option<sys::Handle>,
+    _process: Option<sys::Process>,
 }
 
 impl Watch {
@@ -75,11 +79,12 @@ impl Watch {
     fn on(whom: Whom, pid: u32, generation: u32) -> Option<Watch> {
         let mut watch = Watch::list(whom, generation)?;
         let process = watch._process.insert(sys::open_process(pid).ok()?);
-        watch.watcher.ends.add(process.as_fd(), Interest::Readable, true, watch.token).ok()?;
+        watch.watcher.ends.add_end(process, watch.token).ok()?;
         Some(watch)
     }
 
     /// Has a connection told of what it is interested in.
+    #[cfg(target_os = "linux")]
     pub(crate) fn line(line: &Arc<dyn Line>) -> Option<Watch> {
         let watch = Watch::list(Whom::Line(Arc::downgrade(line)), 0)?;
         watch.watcher.ends.add(line.socket(), line.interest(), true, watch.token).ok()?;
@@ -146,6 +151,7 @@ impl Watcher {
                     call_all(segment.common());
                 }
             }
+            #[cfg(target_os = "linux")]
             Some(Whom::Line(line)) => {
                 if let Some(line) = line.upgrade()
                     && line.heard()

@@ -40,7 +40,9 @@ mod waiter;
 
 pub(crate) use bell::{Announced, Bell, Nudge, Nudged, shares_processor, shout};
 pub(crate) use crowd::{Asleep, CrowdBell, call_all};
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) use death::Line;
 #[cfg(not(loom))]
-pub(crate) use death::{Line, Watch};
+pub(crate) use death::Watch;
 pub use waiter::Wait;
 pub(crate) use waiter::Waiter;

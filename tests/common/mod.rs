@@ -2,8 +2,8 @@
 #![allow(unsafe_code, reason = "sets a signal handler")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use nix::unistd::Pid;
 use ringlane::Name;
+#[cfg(unix)]
 use std::io::Write;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Mutex;
@@ -20,6 +20,11 @@ pub(crate) fn scratch() -> Name {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     Name::new(&format!("{}{number}", prefix())).expect("a plain name")
+}
+
+/// The unit that rings are laid out in.
+pub(crate) fn page() -> usize {
+    ringlane::capabilities().expect("the platform says").offset_unit
 }
 
 /// The names in `/dev/shm` that begin as [`scratch`] names do.
@@ -51,6 +56,7 @@ pub(crate) fn label(name: &str) {
 }
 
 /// Ends this process if it is not called again within `seconds`: a hang is a failure, and says where.
+#[cfg(unix)]
 pub(crate) fn watchdog(seconds: u32, step: usize) {
     extern "C" fn bark(_: libc::c_int) {
         let mut text = [0; 160];
@@ -104,19 +110,31 @@ pub(crate) fn part() -> Option<(String, Name)> {
     Some((part, Name::new(&name).unwrap()))
 }
 
+/// This program, to be run again: by the emulator that `RINGLANE_TEST_RUNNER` names, if the kernel cannot.
+pub(crate) fn own_program() -> Command {
+    let own = std::env::current_exe().expect("this program has a path");
+    let runner = std::env::var("RINGLANE_TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let Some(emulator) = words.next() else { return Command::new(own) };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(own);
+    command
+}
+
 /// A second process: this program again, of which only the test `second_process` runs. It is killed if
 /// the test ends before it does.
 pub(crate) struct Second(Child);
 
 impl Second {
     pub(crate) fn start(part: &str, name: &Name) -> Second {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = own_program();
         command.args(["--exact", "second_process", "--nocapture"]);
         Second(command.env(PART, part).env(NAME, name.as_str()).spawn().unwrap())
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(self.0.id() as i32)
+    #[cfg(unix)]
+    pub(crate) fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.0.id() as i32)
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

@@ -2,8 +2,11 @@
 //! number in a test's name is the scenario's; `docs/seeds.md` says which promise each one shows.
 //!
 //! Where a scenario takes a second process, the test program runs itself again.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 #![allow(unsafe_code, reason = "forks, calls mapped code, touches what must not be touched")]
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod extras;
 mod hosting;

@@ -1,5 +1,6 @@
 //! Names, second processes, and waiting with a watchdog.
 
+use crate::common::own_program;
 use ringlane::{Error, ErrorKind, Lifetime, Name, OpenOptions, SharedMemory};
 use std::fmt::Debug;
 use std::io::Write;
@@ -122,7 +123,7 @@ const ARGUMENTS: [&str; 3] = ["--exact", "second_process", "--nocapture"];
 
 impl Second {
     pub(crate) fn start(part: &str, name: &Name) -> Second {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = own_program();
         Second::spawn(command.args(ARGUMENTS), part, name)
     }
 
@@ -138,7 +139,8 @@ impl Second {
         }
         let script = format!("mount -t tmpfs -o {mount} tmpfs /dev/shm && exec \"$0\" \"$@\"");
         let mut command = Command::new("unshare");
-        command.args([namespace, "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
+        let own = own_program();
+        command.args([namespace, "sh", "-c", &script]).arg(own.get_program()).args(own.get_args());
         Some(Second::spawn(command.args(ARGUMENTS), part, name))
     }
 

@@ -3,7 +3,7 @@
 //! shows.
 //!
 //! Where a scenario takes a second process, the test program runs itself again.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 #![allow(unsafe_code, reason = "maps memory as a hostile peer would")]
 
 #[path = "../common/mod.rs"]

@@ -74,7 +74,12 @@ pub(crate) fn asleep(thread: i32) {
             let mut words = stat.split(' ');
             let number = words.next().and_then(|word| word.parse::<i64>().ok());
             let shared = words.nth(1) == Some("0x0");
-            let calls = [libc::SYS_futex_waitv, libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
+            let calls = [
+                libc::SYS_futex_waitv,
+                #[cfg(target_arch = "x86_64")]
+                libc::SYS_epoll_wait,
+                libc::SYS_epoll_pwait,
+            ];
             number.is_some_and(|n| calls.contains(&n) || n == libc::SYS_futex && shared)
         })
     });

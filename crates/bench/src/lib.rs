@@ -6,22 +6,39 @@
 //! host moves virtual processors about: the floor tells their [`Placement`], a run during which it moved
 //! is done again, and only runs of one placement are compared. Every message is checked in the run that is
 //! timed.
+//!
+//! What measures is Linux's; elsewhere there is only what the program's demo takes of it.
 
 pub mod cpus;
+#[cfg(target_os = "linux")]
 mod machine;
+#[cfg(target_os = "linux")]
 mod pair;
+mod parent;
+#[cfg(target_os = "linux")]
 pub mod payload;
+#[cfg(target_os = "linux")]
 mod plan;
+#[cfg(target_os = "linux")]
 mod results;
+#[cfg(target_os = "linux")]
 mod row;
+#[cfg(target_os = "linux")]
 pub mod rows;
+#[cfg(target_os = "linux")]
 mod side;
+#[cfg(target_os = "linux")]
 mod table;
 
-pub use machine::Machine;
-pub use pair::{end_with_parent, enter, run_bare};
-pub use plan::Plan;
-pub use results::{Measured, Placement, Results, Timed, median};
-pub use row::{Half, Measure, Row, Run};
-pub use side::{Sample, Side};
-pub use table::Table;
+pub use parent::end_with_parent;
+
+#[cfg(target_os = "linux")]
+pub use {
+    machine::Machine,
+    pair::{enter, run_bare},
+    plan::Plan,
+    results::{Measured, Placement, Results, Timed, median},
+    row::{Half, Measure, Row, Run},
+    side::{Sample, Side},
+    table::Table,
+};

@@ -1,11 +1,11 @@
 //! The two processes, or threads, of a run.
 
 use crate::cpus::{self, Pinned};
+use crate::parent::end_with_parent;
 use crate::results::Timed;
 use crate::row::{Half, Row, Run};
 use crate::side::{SIZE, Sample, Side};
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{alarm, getppid};
+use nix::unistd::alarm;
 use ringlane::{Mapping, Name, SharedMemory};
 use std::fs;
 use std::process::{Child, Command};
@@ -47,22 +47,6 @@ pub fn enter(rows: &[Row]) {
     let words = words.unwrap_or_else(|e| panic!("{e}"));
     take_part(&Side::new(false, name, number(messages), words), number(probe), run);
     std::process::exit(0);
-}
-
-/// Sees to it that this process ends with its parent, however that ends, so that nobody is left spinning. Lets
-/// signals in that the parent had held back.
-///
-/// # Errors
-/// One sentence, if the system refuses or `parent` is gone already.
-pub fn end_with_parent(parent: i32) -> Result<(), String> {
-    let system = |e: nix::Error| format!("start: {}", e.desc());
-    SigSet::all().thread_unblock().map_err(system)?;
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(system)?;
-    // It may have ended before that.
-    if getppid().as_raw() != parent {
-        return Err("the process that started this one is gone".to_owned());
-    }
-    Ok(())
 }
 
 /// What each side does in a run, in this order.

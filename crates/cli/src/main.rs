@@ -1,9 +1,11 @@
 //! The program `ringlane`: pass data through named rings, look at them, remove them.
 
+#[cfg(target_os = "linux")]
 mod bench;
 mod demo;
 mod output;
 mod rings;
+#[cfg(target_os = "linux")]
 mod transfer;
 
 use clap::error::ErrorKind;
@@ -11,12 +13,18 @@ use clap::{Parser, Subcommand};
 use output::Outcome;
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+const EXAMPLE: &str =
+    "Example:\n  ringlane recv letters > copy.txt &\n  ringlane send letters < letters.txt";
+#[cfg(not(target_os = "linux"))]
+const EXAMPLE: &str = "Example:\n  ringlane demo --frames 600";
+
 #[derive(Parser)]
 #[command(
     name = "ringlane",
     version,
     about = "Rings in named shared memory: measure them, send through them, look at them",
-    after_help = "Example:\n  ringlane recv letters > copy.txt &\n  ringlane send letters < letters.txt"
+    after_help = EXAMPLE
 )]
 struct Cli {
     #[command(subcommand)]
@@ -26,8 +34,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    #[cfg(target_os = "linux")]
     Bench(bench::Args),
+    #[cfg(target_os = "linux")]
     Send(transfer::SendArgs),
+    #[cfg(target_os = "linux")]
     Recv(transfer::RecvArgs),
     Ls(rings::LsArgs),
     Stat(rings::StatArgs),
@@ -38,6 +49,7 @@ enum Command {
 
 fn main() -> ExitCode {
     // The second process of `bench` is this program, too.
+    #[cfg(target_os = "linux")]
     ringlane_bench::enter(&ringlane_bench::rows::all());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -55,8 +67,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Demo(args) => demo::run(&args),
+        #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
+        #[cfg(target_os = "linux")]
         Command::Send(args) => transfer::send(&args),
+        #[cfg(target_os = "linux")]
         Command::Recv(args) => transfer::recv(&args),
         Command::Ls(args) => rings::ls(&args),
         Command::Stat(args) => rings::stat(&args),

@@ -1,12 +1,14 @@
 //! What the program says: one sentence when it fails, text or JSON when it does not.
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::{FileStat, fstat};
+#[cfg(target_os = "linux")]
+mod standard;
+
+#[cfg(target_os = "linux")]
+pub(crate) use standard::standard;
+
 use serde_json::Value;
 use std::fmt;
-use std::fs::File;
 use std::io::Write;
-use std::os::fd::BorrowedFd;
 
 /// The result of everything that can fail in one sentence.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
@@ -47,6 +49,7 @@ pub(crate) fn sentence(text: &str) {
 }
 
 /// Writes a line to stderr that is no failure.
+#[cfg(target_os = "linux")]
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -76,24 +79,6 @@ pub(crate) fn bytes(count: u64) -> String {
     }
     format!("{amount:.1} {}", units[unit])
 }
-
-/// This process's own copy of one of its standard streams, unless it was started with that one closed: then
-/// Rust's runtime has put `/dev/null` in its place, where what is written is lost and nothing is to be read.
-/// It opens that for both, which no shell's `<` or `>` does.
-pub(crate) fn standard(stream: BorrowedFd<'_>, what: &str) -> Outcome<File> {
-    let own =
-        stream.try_clone_to_owned().map_err(|e| Failure::io(format_args!("open {what}"), &e))?;
-    let flags = fcntl(&own, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
-    let both = flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_RDWR);
-    let device = |stat: FileStat| stat.st_rdev == NULL;
-    if both && fstat(&own).is_ok_and(device) {
-        return Err(Failure::new(format!("{what} is closed")));
-    }
-    Ok(File::from(own))
-}
-
-/// The device number of `/dev/null`, see `null(4)`.
-const NULL: nix::libc::dev_t = nix::libc::makedev(1, 3);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Waiting for descriptors: several at a time, and to be told of ends.
 
-use super::{Handle, failed};
+use super::{Handle, Process, failed};
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -35,6 +35,11 @@ impl Poller {
         token: u64,
     ) -> Result<()> {
         self.0.add(handle, event(interest, once, token)).map_err(failed("epoll_ctl"))
+    }
+
+    /// Has the end of a process reported as `token`, once, unless its handle is dropped before.
+    pub(crate) fn add_end(&self, process: &Process, token: u64) -> Result<()> {
+        self.add(process.as_fd(), Interest::Readable, true, token)
     }
 
     /// The same for a handle that is known already.

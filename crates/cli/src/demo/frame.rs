@@ -4,8 +4,6 @@
 //! hand-over began, the time at which its round began, and five words of pattern. The pixels are 64-bit
 //! words, each the one before plus an odd constant, so no two places of a frame look alike.
 
-use nix::time::{ClockId, clock_gettime};
-
 /// Bytes before the pixels: one cache line, so that pixels begin at one.
 pub(super) const FRONT: usize = 64;
 
@@ -31,10 +29,19 @@ impl std::fmt::Display for Wrong {
 }
 
 /// Nanoseconds of a clock that all processes share.
+#[cfg(unix)]
 pub(super) fn now() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC);
     // A machine without this clock does not exist; if it did, all latencies would read 0.
     time.map_or(0, |t| t.tv_sec().cast_unsigned() * 1_000_000_000 + t.tv_nsec().cast_unsigned())
+}
+
+/// The same. Whoever sets the clock meanwhile spoils a figure.
+#[cfg(windows)]
+pub(super) fn now() -> u64 {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    time.map_or(0, |time| time.as_nanos() as u64)
 }
 
 /// Scatters frame numbers, so that no two frames share a word at any place.

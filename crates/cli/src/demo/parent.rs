@@ -5,11 +5,9 @@ use super::report::Report;
 use super::{Args, Plan, Role};
 use crate::output::{Failure, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nix::sys::signal::{SigSet, Signal};
 use ringlane::{Name, SharedMemory, record};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -71,10 +69,13 @@ impl Memory {
 }
 
 /// Holds back the signals that people end programs with.
-struct Quiet(SigSet);
+#[cfg(unix)]
+struct Quiet(nix::sys::signal::SigSet);
 
+#[cfg(unix)]
 impl Quiet {
     fn begin() -> Outcome<Quiet> {
+        use nix::sys::signal::{SigSet, Signal};
         let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
             .into_iter()
             .collect();
@@ -84,10 +85,22 @@ impl Quiet {
     }
 }
 
+#[cfg(unix)]
 impl Drop for Quiet {
     fn drop(&mut self) {
         // Of a set that could be blocked this cannot fail.
         let _ = self.0.thread_unblock();
+    }
+}
+
+/// Nothing is left behind here, however this process ends.
+#[cfg(windows)]
+struct Quiet;
+
+#[cfg(windows)]
+impl Quiet {
+    fn begin() -> Outcome<Quiet> {
+        Ok(Quiet)
     }
 }
 
@@ -122,7 +135,7 @@ impl Children {
                 Role::Producer => first,
                 Role::Consumer => second,
             });
-            let mut child = command(args, memory, role, cpu, progress)
+            let mut child = command(args, memory, role, cpu, progress)?
                 .spawn()
                 .map_err(|e| Failure::io(format_args!("start the {}", role.as_str()), &e))?;
             let stdout = child.stdout.take();
@@ -211,10 +224,9 @@ fn command(
     role: Role,
     cpu: Option<usize>,
     progress: bool,
-) -> Command {
-    // This very program, even if its file was replaced meanwhile.
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("ringlane").arg("demo-worker").args(["--role", role.as_str()]);
+) -> Outcome<Command> {
+    let mut command = own_program()?;
+    command.arg("demo-worker").args(["--role", role.as_str()]);
     command.args(["--ring", memory.ring.as_str(), "--bare", memory.bare.as_str()]);
     command.args(["--frames", &args.frames.to_string(), "--size", &args.size.to_string()]);
     command.args(["--parent", &std::process::id().to_string()]);
@@ -224,8 +236,25 @@ fn command(
     if progress {
         command.arg("--progress");
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command
+    // Where nothing else tells the child that this process is gone, the end of its input does.
+    let stdin = if cfg!(target_os = "linux") { Stdio::null() } else { Stdio::piped() };
+    command.stdin(stdin).stdout(Stdio::piped());
+    Ok(command)
+}
+
+/// This very program, even if its file was replaced meanwhile.
+#[cfg(target_os = "linux")]
+fn own_program() -> Outcome<Command> {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("ringlane");
+    Ok(command)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own_program() -> Outcome<Command> {
+    let path = std::env::current_exe();
+    Ok(Command::new(path.map_err(|e| Failure::io("find this program", &e))?))
 }
 
 /// Passes on what a child says.

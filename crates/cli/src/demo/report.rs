@@ -51,7 +51,8 @@ impl Report {
     pub(super) fn print(&self) -> Outcome {
         let cpus = match self.cpus {
             Some((producer, consumer)) => format!("cpus {producer} and {consumer}"),
-            None => "one cpu".to_owned(),
+            None if cfg!(target_os = "linux") => "one cpu".to_owned(),
+            None => "cpus of the system's choice".to_owned(),
         };
         let frame = output::bytes(self.frame_bytes as u64);
         output::print(&format!(

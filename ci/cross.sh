@@ -1,0 +1,44 @@
+# What the scripts for other platforms share: tools, a compiler that can build any target, and counting.
+
+want() { # program, the package that it is in
+    command -v "$1" >/dev/null && return
+    echo "$1 is not there, installing $2" >&2
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+    "${as_root[@]}" apt-get install -y "$2" >/dev/null
+}
+
+# A toolchain from rustup has most targets' libraries (rustup target add TARGET). Debian's has the sources of all,
+# and builds them: RUSTC_BOOTSTRAP lets it.
+cross() { # cargo's command, target, further arguments
+    local command=$1 target=$2
+    shift 2
+    if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
+        cargo "$command" --target "$target" "$@"
+    else
+        want /usr/bin/rustc rustc-web
+        want /usr/bin/cargo cargo-web
+        [ -d /usr/lib/rustlib/src ] || want rust-src rust-web-src
+        RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo "$command" --target "$target" \
+            -Zbuild-std=std,panic_abort "$@"
+    fi
+}
+
+# Runs the library's tests, but not those in ci/skipped/LIST: a line there is a test's name and why it cannot pass.
+run_tests() { # target, list, arguments
+    local target=$1 list=ci/skipped/$2.txt log status=0 skips=()
+    shift 2
+    while read -r name _; do skips+=(--skip "$name"); done < <(grep -v '^#' "$list")
+    log=$(mktemp)
+    cross test "$target" -p ringlane --no-fail-fast "$@" -- "${skips[@]}" 2>&1 | tee "$log" || status=$?
+    echo "not applicable here:"
+    grep -v '^#' "$list" | sed 's/^/  /'
+    sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$log"
+    # The last result of each program: those before are of the second processes that its tests start.
+    awk 'function count() { passed += last[4]; failed += last[6]; ignored += last[8]; left += last[12]; split("", last) }
+        / Running / { count() }
+        /^test result/ { split($0, last, " ") }
+        END { count(); printf "'"$target"': %d passed, %d failed, %d left out\n", passed, failed, ignored + left }' "$log"
+    rm -f "$log"
+    return "$status"
+}

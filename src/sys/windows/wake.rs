@@ -1,0 +1,203 @@
+//! Sleeping on a word, and waking who sleeps, in any process.
+//!
+//! `WaitOnAddress` reaches the threads of one process only. It serves words that no other process has. For the
+//! others, each process that sleeps in an object has a seat there: a number, certified as its own by a lock, and an event of that
+//! number. Who wakes sets the events of all seats but its own. One sleeper of a process, the first, waits for
+//! the event; those who come meanwhile wait, by `WaitOnAddress`, for the first to come back, look again, and
+//! one of them is the next to wait for the event. So an event that was set is never missed: it stays set until
+//! somebody comes to wait for it. To be woken for nothing is harmless.
+//!
+//! Who wakes nobody sets no event: the words of the ring say whether anybody sleeps, see `wait`.
+#![allow(unsafe_code, reason = "system calls")]
+
+use super::object::Object;
+use super::{last, lock, mapping, owned, security, wide};
+use crate::error::Result;
+use crate::sync::{AtomicU32, Ordering, fence};
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use windows_sys::Win32::System::Threading::{
+    CreateEventW, EVENT_MODIFY_STATE, OpenEventW, SetEvent, WaitForSingleObject, WaitOnAddress,
+    WakeByAddressAll,
+};
+
+/// How many processes can sleep in one object at a time and be woken. The others take naps.
+const MOST_SEATS: u32 = 256;
+
+/// Locks of seats are far from those of ends and places.
+const FIRST_SEAT: u32 = 1 << 20;
+
+/// How long who cannot be woken sleeps at most.
+const NAP: Duration = Duration::from_millis(1);
+
+/// One process's part in an object's waking.
+#[derive(Debug)]
+pub(super) struct Seats {
+    own: OnceLock<Option<Seat>>,
+    /// 1 while a thread waits for our event.
+    first: AtomicU32,
+    /// Counts the returns of such threads. The others wait for the next one.
+    round: AtomicU32,
+    /// The events of all, as far as they were looked for.
+    events: Mutex<Vec<Option<OwnedHandle>>>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    number: u32,
+    event: OwnedHandle,
+    _lock: OwnedHandle,
+}
+
+fn event_of(object: &Object, seat: u32) -> Vec<u16> {
+    wide(&format!("Local\\ringlane-{}-seat-{seat}", object.id()))
+}
+
+/// Milliseconds, rounded up so that a wait is not over before its time.
+fn milliseconds(time: Duration) -> u32 {
+    time.as_nanos().div_ceil(1_000_000).min(1 << 30) as u32
+}
+
+/// Sleeps while a word of this process is what is expected.
+fn wait_on(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let expected = std::ptr::from_ref(&expected).cast();
+    // SAFETY: both words outlive the call, which only reads them.
+    unsafe {
+        WaitOnAddress(word.as_ptr().cast_const().cast(), expected, 4, milliseconds(timeout));
+    }
+}
+
+fn wake_on(word: &AtomicU32) {
+    // SAFETY: the word is an address here, and is not read.
+    unsafe { WakeByAddressAll(word.as_ptr().cast_const().cast()) };
+}
+
+/// Sleeps while `*word == expected`, until a [`wake`] or the timeout. It may return at any time for no reason.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+    match mapping::object_at(word.as_ptr().addr()) {
+        Some(object) if object.seats_taken().is_some() => {
+            object.seats.wait(&object, word, expected, timeout);
+        }
+        _ => wait_on(word, expected, timeout),
+    }
+}
+
+/// Sleeps as [`wait`] does, for a while, on the first word only.
+pub(crate) fn wait_either(
+    (word, expected): (&AtomicU32, u32),
+    _own: (&AtomicU32, u32),
+    timeout: Duration,
+) {
+    wait(word, expected, timeout.min(NAP));
+}
+
+/// Wakes all who [`wait`] on the word.
+pub(crate) fn wake(word: &AtomicU32) {
+    match mapping::object_at(word.as_ptr().addr()) {
+        Some(object) => match object.seats_taken() {
+            Some(taken) => object.seats.wake(&object, taken),
+            None => wake_on(word),
+        },
+        None => wake_on(word),
+    }
+}
+
+impl Seats {
+    pub(super) fn new() -> Seats {
+        let (first, round) = (AtomicU32::new(0), AtomicU32::new(0));
+        Seats { own: OnceLock::new(), first, round, events: Mutex::default() }
+    }
+
+    /// Our seat in the object, taken now if we have none. It is there before anybody sleeps in it.
+    fn seat(&self, object: &Object) -> Option<&Seat> {
+        let taken = object.seats_taken()?;
+        let take = || {
+            let seat =
+                (0..MOST_SEATS).find_map(|number| take_seat(object, number).ok().flatten())?;
+            taken.fetch_max(seat.number + 1, Ordering::Relaxed);
+            Some(seat)
+        };
+        self.own.get_or_init(take).as_ref()
+    }
+
+    fn wait(&self, object: &Object, word: &AtomicU32, expected: u32, timeout: Duration) {
+        let Some(seat) = self.seat(object) else {
+            return std::thread::sleep(timeout.min(NAP));
+        };
+        // Read before anything is looked at: if the first comes back after this, we do not sleep.
+        let round = self.round.load(Ordering::SeqCst);
+        let first = self.first.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        // With the one in `wake`: either the word's change is seen here, or there our seat, or that somebody
+        // waits in it.
+        fence(Ordering::SeqCst);
+        let sleeps = word.load(Ordering::Relaxed) == expected;
+        if first {
+            if sleeps {
+                // SAFETY: the event is open for as long as the seat is there.
+                unsafe {
+                    let event = seat.event.as_raw_handle().cast();
+                    WaitForSingleObject(event, milliseconds(timeout));
+                }
+            }
+            self.first.store(0, Ordering::SeqCst);
+            self.next_round();
+        } else if sleeps {
+            wait_on(&self.round, round, timeout);
+        }
+    }
+
+    /// Has all look again who wait for the first to come back.
+    fn next_round(&self) {
+        self.round.fetch_add(1, Ordering::SeqCst);
+        wake_on(&self.round);
+    }
+
+    fn wake(&self, object: &Object, taken: &AtomicU32) {
+        // See `wait`.
+        fence(Ordering::SeqCst);
+        let own = self.own.get().and_then(Option::as_ref);
+        if let Some(seat) = own.filter(|_| self.first.load(Ordering::SeqCst) == 1) {
+            set(&seat.event);
+        }
+        if own.is_some() {
+            self.next_round();
+        }
+        // Whatever the label says, the work is bounded.
+        let taken = taken.load(Ordering::SeqCst).min(MOST_SEATS);
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = events.len().max(taken as usize);
+        events.resize_with(room, || None);
+        for (number, event) in (0..taken).zip(events.iter_mut()) {
+            if own.is_some_and(|own| own.number == number) {
+                continue;
+            }
+            if event.is_none() {
+                let name = event_of(object, number);
+                // SAFETY: the name ends with a zero.
+                *event = owned(unsafe { OpenEventW(EVENT_MODIFY_STATE, 0, name.as_ptr()) });
+            }
+            // Nobody has the seat any more if there is no event.
+            if let Some(event) = event {
+                set(event);
+            }
+        }
+    }
+}
+
+/// Takes a seat if nobody has it. Its event may be there already, if somebody remembers it who woke the one
+/// that had the seat before.
+fn take_seat(object: &Object, number: u32) -> Result<Option<Seat>> {
+    let Some(lock) = lock::try_pipe(object, FIRST_SEAT + number)? else { return Ok(None) };
+    let (name, own_only) = (event_of(object, number), security::own_only()?);
+    // SAFETY: the name ends with a zero, and the descriptor stays for good.
+    let event = owned(unsafe { CreateEventW(&own_only, 0, 0, name.as_ptr()) });
+    let event = event.ok_or_else(|| last("make an event"))?;
+    Ok(Some(Seat { number, event, _lock: lock }))
+}
+
+fn set(event: &OwnedHandle) {
+    // It does not fail for an event.
+    // SAFETY: the event is open.
+    unsafe { SetEvent(event.as_raw_handle().cast()) };
+}
