@@ -23,6 +23,10 @@ const PATIENCE: u32 = if cfg!(loom) { 1 } else { 64 };
 /// processors: none 52 M/s and 1.85 floors a round trip, 4 61 and 1.72, 8 69 and 2.6.
 const HEAD_START: u32 = if cfg!(loom) { 0 } else { 4 };
 
+/// The same while each wait ends with several values: then nothing waits for an answer to the first of them, and the
+/// others come at the price of one.
+const LONG_START: u32 = if cfg!(loom) { 0 } else { 32 };
+
 /// How often one call may find others faster. Only who meets nonsense comes to that.
 const TURNS: u32 = 1 << 16;
 
@@ -47,6 +51,8 @@ pub struct Consumer<T> {
     /// Copies of values from this position on, that may be taken.
     ahead_of: u64,
     ahead: Vec<T>,
+    /// Pauses before the next wait looks.
+    head_start: u32,
 }
 
 impl<T> Clone for Consumer<T> {
@@ -56,6 +62,7 @@ impl<T> Clone for Consumer<T> {
             ring: self.ring.clone(),
             ahead_of: 0,
             ahead: Vec::new(),
+            head_start: HEAD_START,
         }
     }
 }
@@ -77,7 +84,8 @@ impl<T: Plain> Consumer<T> {
         let seat = Seat::<T>::acquire(segment, Side::Consumer)?;
         let owner = seat.place().owner();
         let ring = Receiver::new(segment.common(), seat.slots.capacity(), owner);
-        Ok(Consumer { seat, ring, ahead_of: 0, ahead: Vec::with_capacity(Self::AHEAD as usize) })
+        let ahead = Vec::with_capacity(Self::AHEAD as usize);
+        Ok(Consumer { seat, ring, ahead_of: 0, ahead, head_start: HEAD_START })
     }
 
     /// Takes the next value if it is there. Never waits.
@@ -372,7 +380,7 @@ impl<T: Plain> Consumer<T> {
 
     /// Looks so many times whether there is something to take, at most.
     fn poll(&self, most: u32) {
-        for _ in 0..HEAD_START {
+        for _ in 0..self.head_start {
             spin_hint();
         }
         for _ in 0..most {
@@ -421,7 +429,13 @@ impl<T: Plain> Consumer<T> {
                 Err(Nothing::Empty) => None,
             }
         };
-        match block(self, |c| &mut c.seat, timeout, Self::poll, tried) {
+        let done = block(self, |c| &mut c.seat, timeout, Self::poll, tried);
+        let left = self.ring.head().wrapping_sub(self.ahead_of) < self.ahead.len() as u64;
+        self.head_start = match left {
+            true => (2 * self.head_start).min(LONG_START),
+            false => (self.head_start / 2).max(HEAD_START),
+        };
+        match done {
             Ok(done) => done,
             // Says who is in the way, and looks once more.
             Err(Blocked::TimedOut) => self.explain(attempt),

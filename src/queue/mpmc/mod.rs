@@ -32,8 +32,8 @@ mod member;
 mod producer;
 mod taken;
 
-pub(super) use consumer::Nothing;
 pub use consumer::Consumer;
+pub(super) use consumer::Nothing;
 pub use producer::{Producer, Room};
 pub use taken::Taken;
 
