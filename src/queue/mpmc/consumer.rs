@@ -372,10 +372,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn pop_timeout(&mut self, timeout: Duration) -> Popped<T> {
-        match self.get() {
-            Ok(value) => Ok(value),
-            Err(_) => self.wait_for(Some(timeout), Self::get),
-        }
+        self.attempt(Limit::Within(timeout), Self::get)
     }
 
     /// Looks so many times whether there is something to take, at most.
@@ -430,8 +427,10 @@ impl<T: Plain> Consumer<T> {
             }
         };
         let done = block(self, |c| &mut c.seat, timeout, Self::poll, tried);
-        let left = self.ring.head().wrapping_sub(self.ahead_of) < self.ahead.len() as u64;
-        self.head_start = match left {
+        let copied = self.ring.head().wrapping_sub(self.ahead_of) < self.ahead.len() as u64;
+        // With acknowledgements consumers write to slots, too, and a look ahead costs more than it gains.
+        let more = copied || !self.seat.acked && self.ring.is_changed(&self.seat.slots);
+        self.head_start = match more {
             true => (2 * self.head_start).min(LONG_START),
             false => (self.head_start / 2).max(HEAD_START),
         };
@@ -517,13 +516,8 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn try_take(&mut self) -> Popped<Taken<'_, T>> {
-        match self.hand_out() {
-            Ok(taken) => Ok(self.deliver(taken)),
-            Err(_) => {
-                let taken = self.explain(Self::hand_out)?;
-                Ok(self.deliver(taken))
-            }
-        }
+        let taken = self.attempt(Limit::Now, Self::hand_out)?;
+        Ok(self.deliver(taken))
     }
 
     /// Takes the next value to be acknowledged, waiting as long as it takes.
@@ -538,10 +532,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn take(&mut self) -> Popped<Taken<'_, T>> {
-        let taken = match self.hand_out() {
-            Ok(taken) => taken,
-            Err(_) => self.wait_for(None, Self::hand_out)?,
-        };
+        let taken = self.attempt(Limit::Never, Self::hand_out)?;
         Ok(self.deliver(taken))
     }
 
@@ -557,10 +548,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn take_timeout(&mut self, timeout: Duration) -> Popped<Taken<'_, T>> {
-        let taken = match self.hand_out() {
-            Ok(taken) => taken,
-            Err(_) => self.wait_for(Some(timeout), Self::hand_out)?,
-        };
+        let taken = self.attempt(Limit::Within(timeout), Self::hand_out)?;
         Ok(self.deliver(taken))
     }
 
