@@ -241,6 +241,27 @@ fn rings_for_many_lie_where_the_page_says() {
 }
 
 #[test]
+fn records_for_many_lie_where_the_page_says() {
+    if !like_the_examples() {
+        return;
+    }
+    let tables = tables("Many records");
+    let [words] = &tables[..] else { panic!("one table of records for many with numbers") };
+    let name = name("parcels");
+    let queue = ringlane::mpmc_record::Queue::create(&name, 4096).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.try_push(b"hello").unwrap();
+    producer.try_push(&[2; 100]).unwrap();
+    consumer.try_pop().unwrap();
+    let image = Image::of(&name);
+    image.check(0, words);
+    let header = [(28, 4, 6), (40, 8, 64), (48, 8, 64), (56, 8, 0), (64, 8, 64), (72, 8, 1)];
+    for (offset, bytes, wanted) in header.into_iter().chain([(96, 8, 16384), (104, 8, 4096)]) {
+        assert_eq!(image.number(offset, bytes), wanted, "header at {offset}");
+    }
+}
+
+#[test]
 fn strides_are_what_the_page_says() {
     fn stride<T: ringlane::Plain>(of: &str) -> u64 {
         let name = name(of);

@@ -365,6 +365,33 @@ fn what_is_reserved_holds_up_those_behind_it_and_names_who() {
     assert_eq!((consumer.pop(), consumer.pop()), (Ok(1), Ok(2)));
 }
 
+/// A producer that finds no room can ask why.
+#[test]
+fn producers_learn_who_is_in_the_way() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let queue = Queue::<u64>::options().capacity(2).delivery(delivery).private().unwrap();
+        let (mut one, mut other) = (queue.producer().unwrap(), queue.producer().unwrap());
+        let mut consumer = queue.consumer().unwrap();
+        let room = one.try_reserve().unwrap();
+        other.push(2).unwrap();
+        assert!(other.try_push(3).unwrap_err().is_full());
+        assert_eq!(other.held_by(), Some(std::process::id()));
+        room.commit(1);
+        assert_eq!(other.held_by(), None);
+        let taken = consumer.take().unwrap();
+        let holds = delivery == Delivery::AtLeastOnce;
+        assert_eq!(other.held_by(), holds.then(std::process::id));
+        taken.acknowledge();
+        assert_eq!((consumer.pop(), other.held_by()), (Ok(2), None));
+        // What somebody left is given up on the way.
+        std::mem::forget(one.try_reserve().unwrap());
+        drop(one);
+        assert_eq!(other.held_by(), None);
+        other.push(3).unwrap();
+        assert_eq!(consumer.pop(), Ok(3));
+    }
+}
+
 /// A claim that its process forgot is given up when the process closes its place.
 #[test]
 fn what_was_forgotten_is_skipped_after_the_close() {

@@ -1,5 +1,6 @@
 //! The consuming side.
 
+use super::Taken;
 use super::member::Seat;
 use crate::error::PopError;
 use crate::layout::{Peer, Segment, Side, Slots};
@@ -8,7 +9,6 @@ use crate::queue::end::{self, Blocked, Limit, block};
 use crate::ring::mpmc::{Held, Look, Receiver, There, depth};
 use crate::sync::{Ordering, spin_hint};
 use crate::wait::Wait;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ const PATIENCE: u32 = if cfg!(loom) { 1 } else { 64 };
 /// away from them at each value; an answer from another processor takes longer anyway. Measured between two
 /// processors: none 52 M/s and 1.85 floors a round trip, 4 61 and 1.72, 8 69 and 2.6.
 const HEAD_START: u32 = if cfg!(loom) { 0 } else { 4 };
+
+/// The same while each wait ends with several values: then nothing waits for an answer to the first of them, and the
+/// others come at the price of one.
+const LONG_START: u32 = if cfg!(loom) { 0 } else { 32 };
 
 /// How often one call may find others faster. Only who meets nonsense comes to that.
 const TURNS: u32 = 1 << 16;
@@ -47,6 +51,8 @@ pub struct Consumer<T> {
     /// Copies of values from this position on, that may be taken.
     ahead_of: u64,
     ahead: Vec<T>,
+    /// Pauses before the next wait looks.
+    head_start: u32,
 }
 
 impl<T> Clone for Consumer<T> {
@@ -56,6 +62,7 @@ impl<T> Clone for Consumer<T> {
             ring: self.ring.clone(),
             ahead_of: 0,
             ahead: Vec::new(),
+            head_start: HEAD_START,
         }
     }
 }
@@ -77,7 +84,8 @@ impl<T: Plain> Consumer<T> {
         let seat = Seat::<T>::acquire(segment, Side::Consumer)?;
         let owner = seat.place().owner();
         let ring = Receiver::new(segment.common(), seat.slots.capacity(), owner);
-        Ok(Consumer { seat, ring, ahead_of: 0, ahead: Vec::with_capacity(Self::AHEAD as usize) })
+        let ahead = Vec::with_capacity(Self::AHEAD as usize);
+        Ok(Consumer { seat, ring, ahead_of: 0, ahead, head_start: HEAD_START })
     }
 
     /// Takes the next value if it is there. Never waits.
@@ -364,15 +372,12 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn pop_timeout(&mut self, timeout: Duration) -> Popped<T> {
-        match self.get() {
-            Ok(value) => Ok(value),
-            Err(_) => self.wait_for(Some(timeout), Self::get),
-        }
+        self.attempt(Limit::Within(timeout), Self::get)
     }
 
     /// Looks so many times whether there is something to take, at most.
     fn poll(&self, most: u32) {
-        for _ in 0..HEAD_START {
+        for _ in 0..self.head_start {
             spin_hint();
         }
         for _ in 0..most {
@@ -421,7 +426,15 @@ impl<T: Plain> Consumer<T> {
                 Err(Nothing::Empty) => None,
             }
         };
-        match block(self, |c| &mut c.seat, timeout, Self::poll, tried) {
+        let done = block(self, |c| &mut c.seat, timeout, Self::poll, tried);
+        let copied = self.ring.head().wrapping_sub(self.ahead_of) < self.ahead.len() as u64;
+        // With acknowledgements consumers write to slots, too, and a look ahead costs more than it gains.
+        let more = copied || !self.seat.acked && self.ring.is_changed(&self.seat.slots);
+        self.head_start = match more {
+            true => (2 * self.head_start).min(LONG_START),
+            false => (self.head_start / 2).max(HEAD_START),
+        };
+        match done {
             Ok(done) => done,
             // Says who is in the way, and looks once more.
             Err(Blocked::TimedOut) => self.explain(attempt),
@@ -503,13 +516,8 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn try_take(&mut self) -> Popped<Taken<'_, T>> {
-        match self.hand_out() {
-            Ok(taken) => Ok(self.deliver(taken)),
-            Err(_) => {
-                let taken = self.explain(Self::hand_out)?;
-                Ok(self.deliver(taken))
-            }
-        }
+        let taken = self.attempt(Limit::Now, Self::hand_out)?;
+        Ok(self.deliver(taken))
     }
 
     /// Takes the next value to be acknowledged, waiting as long as it takes.
@@ -524,10 +532,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn take(&mut self) -> Popped<Taken<'_, T>> {
-        let taken = match self.hand_out() {
-            Ok(taken) => taken,
-            Err(_) => self.wait_for(None, Self::hand_out)?,
-        };
+        let taken = self.attempt(Limit::Never, Self::hand_out)?;
         Ok(self.deliver(taken))
     }
 
@@ -543,10 +548,7 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn take_timeout(&mut self, timeout: Duration) -> Popped<Taken<'_, T>> {
-        let taken = match self.hand_out() {
-            Ok(taken) => taken,
-            Err(_) => self.wait_for(Some(timeout), Self::hand_out)?,
-        };
+        let taken = self.attempt(Limit::Within(timeout), Self::hand_out)?;
         Ok(self.deliver(taken))
     }
 
@@ -559,8 +561,7 @@ impl<T: Plain> Consumer<T> {
     }
 
     fn deliver(&mut self, (value, taken): (T, Option<There>)) -> Taken<'_, T> {
-        let again = taken.is_some_and(|taken| taken.again);
-        Taken { consumer: self, value, taken, again }
+        Taken::new(self, value, taken)
     }
 
     /// What was taken comes again.
@@ -629,81 +630,4 @@ impl<T: Plain> Consumer<T> {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn close(self) {}
-}
-
-/// A value in a consumer's hands, see [`Consumer::take`].
-///
-/// In a queue with [`Delivery::AtLeastOnce`](super::Delivery), the value is done with when
-/// [`acknowledge`](Taken::acknowledge) is called. Dropped without that, it comes again, to whoever asks
-/// next; and if this process dies with it, it comes again, too. In other queues it is done with already, and
-/// neither makes a difference.
-///
-/// ```
-/// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
-/// queue.producer()?.push(7).unwrap();
-/// let mut consumer = queue.consumer()?;
-/// let delivery = consumer.take().unwrap();
-/// assert_eq!((*delivery, delivery.is_again()), (7, false));
-/// # Ok::<(), ringlane::Error>(())
-/// ```
-pub struct Taken<'a, T: Plain> {
-    consumer: &'a mut Consumer<T>,
-    value: T,
-    /// What to acknowledge.
-    taken: Option<There>,
-    again: bool,
-}
-
-impl<T: Plain> Taken<'_, T> {
-    /// Whether the value was in a consumer's hands before, who dropped it or died.
-    ///
-    /// ```
-    /// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
-    /// queue.producer()?.push(7).unwrap();
-    /// assert!(!queue.consumer()?.take().unwrap().is_again());
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn is_again(&self) -> bool {
-        self.again
-    }
-
-    /// Says that the value is done with, and gives it.
-    ///
-    /// ```
-    /// let queue = ringlane::mpmc::Queue::<u64>::private(4)?;
-    /// queue.producer()?.push(7).unwrap();
-    /// assert_eq!(queue.consumer()?.take().unwrap().acknowledge(), 7);
-    /// # Ok::<(), ringlane::Error>(())
-    /// ```
-    pub fn acknowledge(mut self) -> T {
-        if let Some(taken) = self.taken.take() {
-            self.consumer.release(taken);
-        }
-        self.value
-    }
-}
-
-impl<T: Plain> Drop for Taken<'_, T> {
-    fn drop(&mut self) {
-        if let Some(taken) = self.taken.take() {
-            self.consumer.give_back(taken);
-        }
-    }
-}
-
-impl<T: Plain> std::ops::Deref for Taken<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: Plain> fmt::Debug for Taken<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taken")
-            .field("taken", &self.taken)
-            .field("again", &self.again)
-            .finish_non_exhaustive()
-    }
 }

@@ -30,10 +30,12 @@
 mod consumer;
 mod member;
 mod producer;
+mod taken;
 
+pub use consumer::Consumer;
 pub(super) use consumer::Nothing;
-pub use consumer::{Consumer, Taken};
 pub use producer::{Producer, Room};
+pub use taken::Taken;
 
 use super::front::{options, power_of_two, queue};
 use crate::error::Result;

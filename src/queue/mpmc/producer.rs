@@ -5,7 +5,7 @@ use crate::error::PushError;
 use crate::layout::{Cells, Peer, Segment, Side, Slots};
 use crate::plain::Plain;
 use crate::queue::end::{self, Blocked, block};
-use crate::ring::mpmc::{Claimed, Sender, longest_run, pass};
+use crate::ring::mpmc::{Claimed, Sender, first_held, longest_run, pass};
 use crate::sync::{Ordering, spin_hint};
 use crate::wait::Wait;
 use std::fmt;
@@ -354,6 +354,26 @@ impl<T: Plain> Producer<T> {
             Err(PushError::Full(())) => self.wait_for(1, timeout, flushed),
             done => done,
         }
+    }
+
+    /// The process id of who holds what is at the head of the queue, if it lives: a producer that has not finished its
+    /// push, or a consumer that has not acknowledged. If a queue is full and stays so, this is who to ask. Asks the
+    /// kernel once; what a dead one holds is given up.
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc::Queue::<u64>::private(2)?;
+    /// let (mut producer, other) = (queue.producer()?, queue.producer()?);
+    /// assert_eq!(other.held_by(), None);
+    /// let room = producer.try_reserve().unwrap();
+    /// assert_eq!(other.held_by(), Some(std::process::id()));
+    /// room.commit(1);
+    /// assert_eq!(other.held_by(), None);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn held_by(&self) -> Option<u32> {
+        let held = first_held(self.seat.forum().common(), &self.seat.slots, self.ring.turns())?;
+        let gone = self.seat.settle(self.ring.turns(), held);
+        (!gone).then(|| self.seat.pid_of(held))
     }
 
     /// What the consumers are together: alive if one of them is; else dead if one died and no other has come

@@ -193,6 +193,20 @@ impl Producer {
         self.lengths.flush(timeout).map_err(ReserveError::from)
     }
 
+    /// The process id of who holds what is at the head of the queue, if it lives: see [`mpmc::Producer::held_by`].
+    ///
+    /// ```
+    /// let queue = ringlane::mpmc_record::Queue::private(1 << 16)?;
+    /// let (mut producer, other) = (queue.producer()?, queue.producer()?);
+    /// let room = producer.try_reserve(100).unwrap();
+    /// assert_eq!(other.held_by(), Some(std::process::id()));
+    /// drop(room);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn held_by(&self) -> Option<u32> {
+        self.lengths.held_by()
+    }
+
     /// What the consumers are together: alive if one of them is; else dead if one died and no other has come
     /// since; else closed.
     ///

@@ -184,6 +184,14 @@ pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) ->
     !sweep(common, words, capacity, |held| held.word.state() == State::Skipped)
 }
 
+/// Who holds what is at the head, if somebody does.
+pub(crate) fn first_held(common: &Common, words: &impl Words, turns: Turns) -> Option<Held> {
+    let position = common.head.load(Ordering::Relaxed);
+    let word = Control(words.word(position).load(Ordering::Relaxed));
+    let held = matches!(word.state(), State::Claimed | State::Taken);
+    (held && turns.turn(word, position) == Turn::Current).then_some(Held { position, word })
+}
+
 /// How many positions from the head on have been claimed, and how many of them hold values; `tail` is a hint.
 pub(crate) fn depth(head: u64, capacity: u64, word: impl Fn(u64) -> u64) -> (u64, u64) {
     let turns = Turns::of(capacity);
