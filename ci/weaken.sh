@@ -38,8 +38,12 @@ weaken() { # file, line, text, tests
     local test out count
     for test in $4; do
         out=$(cargo test -p loom-tests --release --no-fail-fast --test "$test" 2>&1 || true)
-        if ! grep -q '^test result' <<<"$out"; then
+        if grep -q '^error: could not compile' <<<"$out"; then
             echo "does not build"
+            break
+        elif ! grep -q '^test result' <<<"$out"; then
+            # A panic while another one unwinds.
+            echo "1 $test: aborted"
             break
         fi
         count=$(grep -cE '^test .* FAILED$' <<<"$out" || true)
