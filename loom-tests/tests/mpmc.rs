@@ -313,3 +313,78 @@ fn the_last_acknowledgement_wakes_who_waits_for_what_may_come_again() {
         assert_eq!(thread.join().unwrap(), Err(PopError::Closed));
     });
 }
+
+#[test]
+fn each_value_of_a_run_is_whole() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options().capacity(2).private().unwrap();
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let thread = thread::spawn(move || {
+            producer.try_push([1, 1]).unwrap();
+            producer.try_push([2, 2]).unwrap();
+            producer
+        });
+        let mut out = [[0; 2]; 2];
+        let count = consumer.try_pop_slice(&mut out).unwrap_or(0);
+        assert_eq!(out[..count], [[1, 1], [2, 2]][..count]);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_value_is_whole_when_it_is_taken() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer
+        });
+        match consumer.try_pop() {
+            Ok(value) => assert_eq!(value, 1),
+            Err(error) => assert!(is_not_yet(error)),
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// Who gives it back had it from its producer, and hands that on.
+#[test]
+fn a_value_that_comes_again_is_whole() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            drop(other.try_take());
+            (producer, other)
+        });
+        match one.try_pop() {
+            Ok(value) => assert_eq!(value, 1),
+            Err(error) => assert!(is_not_yet(error)),
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// The producer itself moves the head over both slots, looks at the word of the first only, and writes to both.
+#[test]
+fn a_run_is_not_written_before_all_of_it_was_read() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut one) = ends(&queue);
+        let mut other = one.clone();
+        producer.try_push_slice(&[1, 2]).unwrap();
+        let first = thread::spawn(move || {
+            one.try_pop().unwrap();
+            one
+        });
+        let second = thread::spawn(move || {
+            other.try_pop().unwrap();
+            other
+        });
+        let _ = producer.try_push_slice(&[3, 4]);
+        let _ends = (first.join().unwrap(), second.join().unwrap());
+    });
+}

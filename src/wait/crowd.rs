@@ -48,7 +48,8 @@ impl CrowdBell {
             // ORDERING(crowd-fence): light half. Pairs with ORDERING(crowd-fence) in CrowdBell::announce.
             light_fence();
         } else {
-            // ORDERING(crowd-fence): SeqCst fence. Pairs with ORDERING(crowd-fence) in CrowdBell::announce.
+            // ORDERING(crowd-fence): SeqCst fence. Pairs with ORDERING(crowd-fence) in CrowdBell::announce. (In loom
+            // all take part in the heavy fence: no model comes here.)
             fence(Ordering::SeqCst);
         }
         let sleep = crowd.sleep.load(Ordering::Relaxed);
@@ -60,9 +61,11 @@ impl CrowdBell {
     /// Says that somebody is about to sleep. After this, and before [`sleep`](Self::sleep), the caller looks
     /// once more at what it waits for.
     pub(crate) fn announce(&self, crowd: &Crowd, members: &Members) -> Asleep {
-        // ORDERING(crowd-epoch): Acquire. Pairs with ORDERING(crowd-epoch) in call.
+        // ORDERING(crowd-epoch): Acquire. Pairs with ORDERING(crowd-epoch) in call. (The fence below would do: no model
+        // misses this one.)
         let epoch = crowd.epoch.load(Ordering::Acquire);
-        // ORDERING(crowd-sleep): Release. Pairs with ORDERING(crowd-sleep) in answer.
+        // ORDERING(crowd-sleep): Release. Pairs with ORDERING(crowd-sleep) in answer. (Loom reorders no read with a
+        // later write: no model misses this one.)
         crowd.sleep.fetch_add(1, Ordering::Release);
         // ORDERING(crowd-fence): SeqCst fence, then the heavy one. Pairs with ORDERING(crowd-fence) in
         // CrowdBell::notify: either the waker sees the new number, or we see what it published before.

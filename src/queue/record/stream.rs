@@ -137,7 +137,7 @@ impl Write for StreamWriter {
 /// # Errors
 /// Reading gives [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the producer has died, after all that it had
 /// written; [`TimedOut`](io::ErrorKind::TimedOut) after the [timeout](Self::set_timeout);
-/// [`InvalidData`](io::ErrorKind::InvalidData) if the ring is corrupt, and for more than 64 empty records in a row.
+/// [`InvalidData`](io::ErrorKind::InvalidData) if the ring is corrupt. Empty records are passed over.
 ///
 /// ```
 /// use std::io::{BufRead, Write};

@@ -87,7 +87,7 @@ pub(crate) enum Resolved {
 
 fn come_again(common: &Common) {
     // ORDERING(again): Release. Pairs with ORDERING(again) in Receiver::take: who sees the new number finds
-    // the value when it looks from the head on.
+    // the value when it looks from the head on. (Or later: no model misses this one.)
     common.again.fetch_add(1, Ordering::Release);
 }
 
@@ -127,7 +127,8 @@ pub(crate) fn resolve(
         State::Published | State::Skipped => return None,
     };
     // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take: the value that comes again has
-    // been seen by whoever took it first, and by us through its word.
+    // been seen by whoever took it first, and by us through its word. (With a value nobody dies in loom: no model
+    // misses this one.)
     words
         .word(position)
         .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)

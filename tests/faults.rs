@@ -1,0 +1,383 @@
+//! What the system refuses: each system call fails, from the first on, while every operation is done; signals come
+//! all the time; descriptors and memory run out; the kernel has no `membarrier`, or no `futex_waitv`. Each call gives
+//! an error or does without: no panic, no signal, nothing left open, no name left behind.
+//!
+//! `ci/faults.sh` lets single calls fail, one after the other, by strace.
+#![cfg(all(not(loom), target_os = "linux", target_arch = "x86_64"))]
+#![allow(unsafe_code, reason = "installs filters and handlers")]
+
+mod common;
+
+use common::{Second, part, scratch};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use ringlane::mpmc::Delivery;
+use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
+use ringlane::spsc::Layout;
+use ringlane::{
+    Name, OpenOptions, SessionError, SharedMemory, Wait, call, inspect, mpmc, record, spsc,
+};
+use std::fmt::Display;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_millis(2);
+
+/// Every system call of the library, and what it may fail with. Not `close` and `munmap`, which do not fail for what
+/// is there; of `futex` only the sleep of this library is to fail, not the locks of the standard library.
+const CALLS: &[(&str, i64, i32)] = &[
+    ("openat", libc::SYS_openat, libc::EMFILE),
+    ("openat", libc::SYS_openat, libc::EACCES),
+    ("memfd_create", libc::SYS_memfd_create, libc::ENFILE),
+    ("ftruncate", libc::SYS_ftruncate, libc::EPERM),
+    ("fallocate", libc::SYS_fallocate, libc::ENOSPC),
+    ("fallocate", libc::SYS_fallocate, libc::EOPNOTSUPP),
+    ("linkat", libc::SYS_linkat, libc::EMLINK),
+    ("unlinkat", libc::SYS_unlinkat, libc::EPERM),
+    ("unlink", libc::SYS_unlink, libc::EPERM),
+    ("fcntl", libc::SYS_fcntl, libc::ENOLCK),
+    ("flock", libc::SYS_flock, libc::ENOLCK),
+    ("fstat", libc::SYS_fstat, libc::EIO),
+    ("newfstatat", libc::SYS_newfstatat, libc::EACCES),
+    ("statx", libc::SYS_statx, libc::EACCES),
+    ("fstatfs", libc::SYS_fstatfs, libc::ENOSYS),
+    ("fchmod", libc::SYS_fchmod, libc::EPERM),
+    ("chmod", libc::SYS_chmod, libc::EPERM),
+    ("mkdir", libc::SYS_mkdir, libc::EROFS),
+    ("getdents64", libc::SYS_getdents64, libc::EIO),
+    ("read", libc::SYS_read, libc::EIO),
+    ("pread64", libc::SYS_pread64, libc::EIO),
+    ("madvise", libc::SYS_madvise, libc::EINVAL),
+    ("membarrier", libc::SYS_membarrier, libc::ENOSYS),
+    ("futex_waitv", libc::SYS_futex_waitv, libc::ENOSYS),
+    ("futex_waitv", libc::SYS_futex_waitv, libc::EPERM),
+    ("pidfd_open", libc::SYS_pidfd_open, libc::ENOSYS),
+    ("pidfd_open", libc::SYS_pidfd_open, libc::EMFILE),
+    ("eventfd2", libc::SYS_eventfd2, libc::EMFILE),
+    ("epoll_create1", libc::SYS_epoll_create1, libc::EMFILE),
+    ("epoll_ctl", libc::SYS_epoll_ctl, libc::ENOSPC),
+    ("epoll_wait", libc::SYS_epoll_wait, libc::EBADF),
+    ("poll", libc::SYS_poll, libc::ENOMEM),
+    ("socket", libc::SYS_socket, libc::EMFILE),
+    ("socketpair", libc::SYS_socketpair, libc::EMFILE),
+    ("bind", libc::SYS_bind, libc::EADDRINUSE),
+    ("listen", libc::SYS_listen, libc::EADDRINUSE),
+    ("connect", libc::SYS_connect, libc::EACCES),
+    ("accept4", libc::SYS_accept4, libc::EMFILE),
+    ("sendmsg", libc::SYS_sendmsg, libc::ENOBUFS),
+    ("recvmsg", libc::SYS_recvmsg, libc::ENOMEM),
+    ("getsockopt", libc::SYS_getsockopt, libc::ENOPROTOOPT),
+    ("setsockopt", libc::SYS_setsockopt, libc::ENOPROTOOPT),
+    ("shutdown", libc::SYS_shutdown, libc::ENOTCONN),
+    ("sched_getaffinity", libc::SYS_sched_getaffinity, libc::EPERM),
+    ("clone3", libc::SYS_clone3, libc::EAGAIN),
+];
+
+/// Of these, who is to remove a name needs all: where one fails, the name stays.
+const NEEDED: &[&str] = &["openat", "unlinkat", "unlink", "fcntl", "flock", "fstat", "newfstatat"];
+
+/// From now on, this system call fails in this thread and in those that it begins.
+fn refuse(call: i64, errno: i32) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let (load, compare, give) = (
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    );
+    let mut steps = [
+        step(load, 0, 0, 0),
+        step(compare, 0, 1, call as u32),
+        step(give, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    nix::sys::prctl::set_no_new_privs().unwrap();
+    // SAFETY: the program and its steps are there during the call.
+    let set =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(set, 0, "a filter");
+}
+
+/// What an operation gave: an error has to say something.
+fn tried<T, E: Display>(result: Result<T, E>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            assert!(error.to_string().len() > 5, "an error without a word");
+            None
+        }
+    }
+}
+
+/// Does every operation. None has to succeed.
+fn everything(name: &Name) {
+    let named = |what: &str| Name::new(&format!("{name}-{what}")).unwrap();
+    let memory = named("memory");
+    if let Some(memory) = tried(SharedMemory::create(&memory, 8192)) {
+        tried(memory.set_size(16_384));
+        tried(memory.size());
+        let map = tried(memory.map());
+        tried(memory.seal_size());
+        drop(map);
+        tried(memory.remove());
+    }
+    tried(OpenOptions::new().read(true).write(true).create(true).size(4096).open(&memory));
+    tried(SharedMemory::open(&memory));
+    tried(SharedMemory::unlink(&memory));
+    tried(SharedMemory::anonymous(4096)).map(|memory| tried(memory.map()));
+    for layout in [Layout::Slots, Layout::Dense] {
+        let name = named("values");
+        let mut options = spsc::Queue::<u64>::options();
+        let Some(queue) = tried(options.capacity(8).layout(layout).create(&name)) else { continue };
+        tried(spsc::Queue::<u64>::open(&name));
+        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
+        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+            producer.set_wait(Wait::Park);
+            consumer.set_wait(Wait::Park);
+            tried(consumer.pop_timeout(SOON));
+            assert_eq!(producer.try_push(1), Ok(()));
+            tried(producer.flush(Some(SOON)));
+            assert_eq!(consumer.try_pop(), Ok(1));
+            while producer.try_push(2).is_ok() {}
+            tried(producer.push_timeout(3, SOON));
+            consumer.wait_peer(Some(SOON));
+        }
+        tried(inspect::report(&name));
+        tried(inspect::list());
+        tried(inspect::remove(&name, true));
+    }
+    let records = named("records");
+    if let Some(queue) = tried(record::Queue::create(&records, 8192)) {
+        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
+        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+            tried(consumer.pop_timeout(SOON));
+            assert_eq!(producer.try_push(b"record"), Ok(()));
+            assert_eq!(consumer.try_pop().unwrap(), b"record");
+            while producer.try_push(&[0; 1000]).is_ok() {}
+            tried(producer.push_timeout(&[0; 1000], SOON));
+        }
+    }
+    if let Some(cell) = tried(call::Cell::<u64, u64>::create(&named("calls"))) {
+        let (caller, server) = (tried(cell.caller()), tried(cell.server()));
+        if let (Some(mut caller), Some(mut server)) = (caller, server) {
+            tried(server.serve_timeout(|n| n, SOON));
+            tried(caller.call_timeout(1, SOON));
+            assert_eq!(server.try_serve(|n| n + 1), Ok(()));
+            assert_eq!(caller.try_finish().unwrap(), 2);
+        }
+    }
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let mut options = mpmc::Queue::<u64>::options();
+        let queue = options.capacity(8).delivery(delivery).create(&named("many"));
+        let Some(queue) = tried(queue) else { continue };
+        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
+        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+            tried(consumer.pop_timeout(SOON));
+            assert_eq!(producer.try_push(1), Ok(()));
+            assert_eq!(consumer.try_pop(), Ok(1));
+            while producer.try_push(2).is_ok() {}
+            tried(producer.push_timeout(3, SOON));
+            tried(producer.flush(Some(SOON)));
+        }
+    }
+    let service = ServiceName::native(format!("/tmp/{name}.sock")).unwrap();
+    if let Some(server) = tried(Server::bind(&service)) {
+        tried(server.accept_timeout(SOON));
+        let client = tried(ConnectOptions::new().timeout(SOON).connect(&service));
+        let session = tried(server.accept_timeout(SOON)).flatten();
+        client.iter().chain(&session).for_each(talk);
+        session.iter().chain(&client).for_each(talk);
+        tried(server.set_mode(0o600));
+    }
+    let _ = std::fs::remove_file(service.to_string());
+    if let Some((one, other)) = tried(Session::pair(4096)) {
+        tried(other.read_timeout(&mut [0], SOON));
+        assert_eq!(one.send(b"message"), Ok(()));
+        assert_eq!(other.try_recv().unwrap(), b"message");
+        talk(&one);
+    }
+}
+
+fn talk(session: &Session) {
+    tried(session.send_timeout(b"message", SOON));
+    tried(session.recv_timeout(SOON));
+    tried(session.flush_timeout(SOON));
+    tried(session.arm_read());
+    tried(session.arm_write());
+    tried(session.peer_pid());
+    tried(session.peer_process());
+    let _ = session.peer();
+}
+
+/// How many descriptors are open, by a call that is refused to nobody here.
+fn open() -> usize {
+    let is_open = |number: &i32| {
+        // SAFETY: asks about a number, and moves nothing.
+        let at = unsafe { libc::lseek(*number, 0, libc::SEEK_CUR) };
+        at >= 0 || nix::errno::Errno::last() != nix::errno::Errno::EBADF
+    };
+    (0..200).filter(is_open).count()
+}
+
+fn there(name: &Name) -> Vec<String> {
+    let entries = std::fs::read_dir("/dev/shm").unwrap();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|other| other.starts_with(name.as_str())).collect()
+}
+
+/// Values through every kind of ring between two threads, both of which sleep; what comes is right.
+fn exchange() {
+    const COUNT: u64 = 3000;
+    let queue = spsc::Queue::<u64>::private(4).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    let thread = std::thread::spawn(move || (0..COUNT).for_each(|n| producer.push(n).unwrap()));
+    assert!((0..COUNT).all(|n| consumer.pop() == Ok(n)));
+    thread.join().unwrap();
+    let queue = mpmc::Queue::<u64>::private(4).unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.set_wait(Wait::Park);
+    consumer.set_wait(Wait::Park);
+    let thread = std::thread::spawn(move || (0..COUNT).for_each(|n| producer.push(n).unwrap()));
+    assert!((0..COUNT).all(|n| consumer.pop() == Ok(n)));
+    thread.join().unwrap();
+    let cell = call::Cell::<u64, u64>::private().unwrap();
+    let (mut caller, mut server) = (cell.caller().unwrap(), cell.server().unwrap());
+    caller.set_wait(Wait::Park);
+    server.set_wait(Wait::Park);
+    let thread = std::thread::spawn(move || while server.serve(|n| n + 1).is_ok() {});
+    assert!((0..COUNT).all(|n| caller.call(n).unwrap() == n + 1));
+    drop(caller);
+    thread.join().unwrap();
+    let (one, other) = Session::pair(4096).unwrap();
+    one.set_wait(Wait::Park).unwrap();
+    other.set_wait(Wait::Park).unwrap();
+    let thread = std::thread::spawn(move || {
+        (0..COUNT).for_each(|n| one.send(&n.to_ne_bytes()).unwrap());
+        one.flush().unwrap();
+    });
+    assert!((0..COUNT).all(|n| other.recv().unwrap() == n.to_ne_bytes()));
+    thread.join().unwrap();
+    // A time is kept, too.
+    let queue = mpmc::Queue::<u64>::private(4).unwrap();
+    let (_producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    let (_one, other) = Session::pair(4096).unwrap();
+    let began = std::time::Instant::now();
+    assert!(consumer.pop_timeout(SOON).unwrap_err().is_empty());
+    assert_eq!(other.recv_timeout(SOON), Err(SessionError::TimedOut { done: 0 }));
+    assert!(began.elapsed() >= 2 * SOON);
+}
+
+/// Signals 10,000 times a second, which interrupt every system call that waits.
+fn signals() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = SigHandler::Handler(nothing);
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    let often = libc::timeval { tv_sec: 0, tv_usec: 100 };
+    let timer = libc::itimerval { it_interval: often, it_value: often };
+    // SAFETY: the timer is there during the call.
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+}
+
+#[test]
+fn second_process() {
+    let Some((part, name)) = part() else { return };
+    let mut words = part.split(' ');
+    let what = words.next().unwrap();
+    let mut number = || words.next().map_or(0, |word| word.parse::<i64>().unwrap());
+    match what {
+        "refused" => {
+            // What the first of its kind makes once, and keeps.
+            everything(&name);
+            let before = open();
+            refuse(number(), number() as i32);
+            everything(&name);
+            everything(&name);
+            assert_eq!(open(), before, "descriptors are left open");
+        }
+        "injected" => everything(&name),
+        "without" => {
+            refuse(number(), number() as i32);
+            exchange();
+        }
+        "signals" => {
+            signals();
+            exchange();
+            everything(&name);
+        }
+        "descriptors" => {
+            everything(&name);
+            let (before, more) = (open(), number() as u64);
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, before as u64 + more, hard).unwrap();
+            everything(&name);
+            assert_eq!(open(), before, "descriptors are left open");
+        }
+        "memory" => {
+            everything(&name);
+            let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+            let most = pages * 4096 + number() as u64 * 4096;
+            setrlimit(Resource::RLIMIT_AS, most, most).unwrap();
+            everything(&name);
+        }
+        other => panic!("no such part: {other}"),
+    }
+}
+
+/// A process that does its part, and ends well.
+fn well(part: &str, may_stay: bool) {
+    let name = scratch();
+    let status = Second::start(part, &name).done();
+    let left = there(&name);
+    for name in &left {
+        let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+    }
+    assert!(status.success(), "{part}: {status}");
+    assert!(may_stay || left.is_empty(), "{part}: {left:?} is left");
+}
+
+#[test]
+fn every_system_call_may_fail() {
+    // Most of it is waiting.
+    std::thread::scope(|scope| {
+        for some in CALLS.chunks(CALLS.len().div_ceil(6)) {
+            scope.spawn(move || {
+                for (name, call, errno) in some {
+                    eprintln!("{name} fails with {}", nix::errno::Errno::from_raw(*errno));
+                    well(&format!("refused {call} {errno}"), NEEDED.contains(name));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn without_what_old_kernels_lack_all_works() {
+    for call in [libc::SYS_membarrier, libc::SYS_futex_waitv, libc::SYS_pidfd_open] {
+        well(&format!("without {call} {}", libc::ENOSYS), false);
+        well(&format!("without {call} {}", libc::EPERM), false);
+    }
+}
+
+#[test]
+fn signals_all_the_time_change_nothing() {
+    well("signals", false);
+}
+
+#[test]
+fn descriptors_may_run_out_anywhere() {
+    for more in 0..16 {
+        well(&format!("descriptors {more}"), true);
+    }
+}
+
+#[test]
+fn memory_may_run_out_anywhere() {
+    for more in [0, 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128] {
+        well(&format!("memory {more}"), true);
+    }
+}
