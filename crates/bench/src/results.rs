@@ -90,11 +90,15 @@ pub struct Measured {
     pub runs: Vec<Timed>,
     /// How many were not counted because the floor moved.
     pub discarded: u32,
+    /// What runs failed with.
+    pub failed: Vec<String>,
+    /// How many messages a run has, if that was found out; 0 until then.
+    pub(crate) messages: u64,
 }
 
 impl Measured {
     pub(crate) fn new(row: &Row) -> Measured {
-        Measured { row: *row, runs: Vec::new(), discarded: 0 }
+        Measured { row: *row, runs: Vec::new(), discarded: 0, failed: Vec::new(), messages: 0 }
     }
 
     /// The runs by placement.
@@ -114,11 +118,16 @@ impl Measured {
         (!all.is_empty()).then_some(all)
     }
 
-    /// The figure of a time a message, as this row's measure has it: nanoseconds, or millions a second.
+    /// The figure of a time a message, as this row's measure has it: a time, millions a second, a part, bytes.
     pub fn show(&self, each: f64) -> String {
         match self.row.measure {
-            Measure::RoundTrip if each >= 10_000.0 => format!("{:.1} us", each / 1e3),
-            Measure::RoundTrip => format!("{each:.0} ns"),
+            Measure::Idle => format!("{:.2} %", each / 1e4),
+            Measure::Memory => format!("{:.0} KiB", each / 1024.0),
+            Measure::RoundTrip | Measure::Late | Measure::Start => match each {
+                1e7.. => format!("{:.1} ms", each / 1e6),
+                1e4.. => format!("{:.1} us", each / 1e3),
+                _ => format!("{each:.0} ns"),
+            },
             Measure::OneWay if self.row.bytes >= 1024 => {
                 format!("{:.1} GB/s", self.row.bytes as f64 / each)
             }
@@ -136,6 +145,7 @@ impl Measured {
                     "p99": at(0.99),
                     "p99.9": at(0.999),
                     "max": trips.max(),
+                    "curve": curve(&trips),
                 })
             });
             json!({
@@ -151,12 +161,10 @@ impl Measured {
             "row": self.row.name,
             "by": self.row.by,
             "note": self.row.note,
-            "measure": match self.row.measure {
-                Measure::RoundTrip => "round trip",
-                Measure::OneWay => "one way",
-            },
+            "measure": self.row.measure.name(),
             "bytes": self.row.bytes,
             "discarded": self.discarded,
+            "failed": self.failed,
             "placed": placed.collect::<Vec<_>>(),
         })
     }
@@ -237,7 +245,7 @@ impl Results {
                         Measure::RoundTrip => {
                             format!("{:.2}x", of_all(|run| run.each / run.floor()))
                         }
-                        Measure::OneWay => "-".to_owned(),
+                        _ => "-".to_owned(),
                     },
                     match measured.discarded {
                         0 => runs.len().to_string(),
@@ -246,8 +254,9 @@ impl Results {
                 ]);
             }
             if measured.runs.is_empty() {
-                let none = format!("0 (-{})", measured.discarded);
-                table.row([row.name, &of, "moved", "-", "-", "-", "-", &none].map(str::to_owned));
+                let none = format!("0 (-{})", measured.discarded + measured.failed.len() as u32);
+                let why = measured.failed.last().map_or("moved", String::as_str);
+                table.row([row.name, &of, why, "-", "-", "-", "-", &none].map(str::to_owned));
             }
         }
         table.to_string()
@@ -303,6 +312,13 @@ impl Results {
             machine.clock,
         )
     }
+}
+
+/// Values at growing parts of all, more of them the closer to all of it: what a curve is drawn through.
+pub(crate) fn curve(trips: &Histogram<u64>) -> Vec<[f64; 2]> {
+    let steps = (0..=40).map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 10.0));
+    let resolved = steps.take_while(|part| (1.0 - part) * trips.len() as f64 >= 1.0);
+    resolved.map(|part| [part, trips.value_at_quantile(part) as f64]).collect()
 }
 
 /// The one in the middle; not a number if there is none.
