@@ -18,6 +18,9 @@ pub trait Link: Sized + 'static {
     /// From now on a side that finds nothing sleeps at once. What cannot sleep leaves it as it is.
     fn park(&mut self) {}
 
+    /// From now on a side never sleeps.
+    fn spin(&mut self) {}
+
     /// Sends message `n`, every word of it written.
     fn send(&mut self, n: u64);
 
@@ -34,6 +37,30 @@ pub trait Link: Sized + 'static {
             self.recv(n);
             self.send(n);
         }
+    }
+}
+
+/// The same one, never asleep: what those do who cannot sleep.
+#[derive(Debug)]
+pub struct Awake<L>(L);
+
+impl<L: Link> Link for Awake<L> {
+    const WORDS: usize = L::WORDS;
+
+    fn open(side: &Side, label: &str) -> Self {
+        let mut link = L::open(side, label);
+        link.spin();
+        Awake(link)
+    }
+
+    #[inline(always)]
+    fn send(&mut self, n: u64) {
+        self.0.send(n);
+    }
+
+    #[inline(always)]
+    fn recv(&mut self, n: u64) {
+        self.0.recv(n);
     }
 }
 

@@ -139,7 +139,11 @@ impl Plan {
                 measured.runs.push(timed);
                 break;
             }
-            measured.discarded += 1;
+            if timed.slept() {
+                measured.discarded += 1;
+            } else {
+                measured.awake += 1;
+            }
         }
         Ok(())
     }

@@ -73,11 +73,15 @@ impl Timed {
         Placement::of(self.floor())
     }
 
+    /// Whether who was to sleep did.
+    pub(crate) fn slept(&self) -> bool {
+        self.slept.is_none_or(|slept| slept > 0.95)
+    }
+
     /// Whether the floor stayed what it was, and who was to sleep did.
     pub(crate) fn is_steady(&self) -> bool {
-        let slept = self.slept.is_none_or(|slept| slept > 0.95);
         let (low, high) = (self.before.min(self.after), self.before.max(self.after));
-        slept && high <= low * STEADY && Placement::of(low) == Placement::of(high)
+        self.slept() && high <= low * STEADY && Placement::of(low) == Placement::of(high)
     }
 }
 
@@ -90,6 +94,8 @@ pub struct Measured {
     pub runs: Vec<Timed>,
     /// How many were not counted because the floor moved.
     pub discarded: u32,
+    /// How many were not because somebody did not sleep who was to.
+    pub awake: u32,
     /// What runs failed with.
     pub failed: Vec<String>,
     /// How many messages a run has, if that was found out; 0 until then.
@@ -98,7 +104,14 @@ pub struct Measured {
 
 impl Measured {
     pub(crate) fn new(row: &Row) -> Measured {
-        Measured { row: *row, runs: Vec::new(), discarded: 0, failed: Vec::new(), messages: 0 }
+        Measured {
+            row: *row,
+            runs: Vec::new(),
+            discarded: 0,
+            awake: 0,
+            failed: Vec::new(),
+            messages: 0,
+        }
     }
 
     /// The runs by placement.
@@ -164,6 +177,7 @@ impl Measured {
             "measure": self.row.measure.name(),
             "bytes": self.row.bytes,
             "discarded": self.discarded,
+            "awake": self.awake,
             "failed": self.failed,
             "placed": placed.collect::<Vec<_>>(),
         })
@@ -247,15 +261,17 @@ impl Results {
                         }
                         _ => "-".to_owned(),
                     },
-                    match measured.discarded {
+                    match measured.discarded + measured.awake {
                         0 => runs.len().to_string(),
                         discarded => format!("{} (-{discarded})", runs.len()),
                     },
                 ]);
             }
             if measured.runs.is_empty() {
-                let none = format!("0 (-{})", measured.discarded + measured.failed.len() as u32);
-                let why = measured.failed.last().map_or("moved", String::as_str);
+                let lost = measured.discarded + measured.awake + measured.failed.len() as u32;
+                let none = format!("0 (-{lost})");
+                let moved = if measured.awake > measured.discarded { "awake" } else { "moved" };
+                let why = measured.failed.last().map_or(moved, String::as_str);
                 table.row([row.name, &of, why, "-", "-", "-", "-", &none].map(str::to_owned));
             }
         }

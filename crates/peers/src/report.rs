@@ -25,10 +25,12 @@ struct Told {
     /// In the order in which they came, with what is to be said of each.
     contenders: Vec<(String, String)>,
     failed: Vec<String>,
+    awake: Vec<String>,
     discarded: u64,
     runs: u64,
     heads: Vec<String>,
-    placement: String,
+    /// Of each thing that was measured, the placement that most runs were in.
+    placements: BTreeMap<String, String>,
 }
 
 const FLOORS: &str = "bare";
@@ -75,12 +77,22 @@ impl Told {
             || values.iter().flat_map(|value| value["rows"].as_array().into_iter().flatten());
         let placed = |row: &Value| row["placed"].as_array().cloned().unwrap_or_default();
         let count = |placed: &Value| placed["runs_ns"].as_array().map_or(0, Vec::len);
-        let mut placements = BTreeMap::<String, usize>::new();
-        for placed in rows().flat_map(placed) {
-            *placements.entry(text(&placed, "placement")).or_default() += count(&placed);
+        // What is compared was run at the same time, and so was in one placement for the most part.
+        let mut placements = BTreeMap::<String, BTreeMap<String, usize>>::new();
+        for row in rows() {
+            let of = placements.entry(split(row).0).or_default();
+            for placed in placed(row) {
+                *of.entry(text(&placed, "placement")).or_default() += count(&placed);
+            }
         }
-        let most = placements.into_iter().max_by_key(|(_, runs)| *runs).unwrap_or_default();
-        let mut told = Told { placement: most.0, ..Told::default() };
+        let most = |of: &BTreeMap<String, usize>| {
+            let most = of.iter().max_by_key(|(_, runs)| **runs);
+            most.map(|(placement, _)| placement.clone()).unwrap_or_default()
+        };
+        let mut told = Told::default();
+        for (what, of) in &placements {
+            told.placements.insert(what.clone(), most(of));
+        }
         for value in values {
             let machine = &value["machine"];
             told.heads.push(format!(
@@ -103,7 +115,11 @@ impl Told {
                 told.failed.push(format!("{what}, {by}: {times} runs failed: {why}"));
             }
             let placed = placed(row);
-            let here = placed.iter().find(|placed| text(placed, "placement") == told.placement);
+            if placed.is_empty() && row["awake"].as_u64() > row["discarded"].as_u64() {
+                told.awake.push(format!("{what}: {by}"));
+            }
+            let here =
+                placed.iter().find(|placed| text(placed, "placement") == told.placements[&what]);
             let elsewhere = placed.iter().max_by_key(|placed| count(placed));
             let Some(chosen) = here.or(elsewhere) else { continue };
             told.runs += count(chosen) as u64;
@@ -140,9 +156,18 @@ impl Told {
         whats.into_iter().map(|(_, what)| what).collect()
     }
 
+    /// Near goes without saying.
+    fn title(&self, what: &str) -> String {
+        match self.placements.get(what).map(String::as_str) {
+            None | Some("near" | "") => what.to_owned(),
+            Some(placement) => format!("{what} ({placement})"),
+        }
+    }
+
     fn matrix(&self, heading: &str, whats: &[String], show: impl Fn(&Cell) -> String) {
         let mut columns = vec![heading];
-        columns.extend(whats.iter().map(String::as_str));
+        let titles: Vec<String> = whats.iter().map(|what| self.title(what)).collect();
+        columns.extend(titles.iter().map(String::as_str));
         let mut table = Table::new(&columns);
         for (by, note) in &self.contenders {
             let cells: Vec<String> = whats
@@ -165,15 +190,16 @@ impl Told {
     fn tables(&self) {
         self.heads.iter().for_each(|head| println!("{head}"));
         println!(
-            "\n{} runs in placement \"{}\"; {} were discarded because the floor moved\n",
-            self.runs, self.placement, self.discarded
+            "\n{} runs; {} were discarded because the floor moved\n",
+            self.runs, self.discarded
         );
-        let mut floors = Table::new(&["floor", "median", "spread"]);
+        let mut floors = Table::new(&["floor", "placement", "median", "spread"]);
         for ((what, by), cell) in &self.cells {
             if by == FLOORS {
                 let show = |each: f64| figure(what, cell.bytes, each);
                 let spread = format!("{} to {}", show(cell.low), show(cell.high));
-                floors.row([what.clone(), show(cell.median), spread]);
+                let placement = self.placements[what].clone();
+                floors.row([what.clone(), placement, show(cell.median), spread]);
             }
         }
         println!("{floors}");
@@ -217,6 +243,9 @@ impl Told {
         }
         println!("{table}");
         self.behind();
+        if !self.awake.is_empty() {
+            println!("\nHad to sleep and was awake in all runs: {}.", self.awake.join("; "));
+        }
         if !self.failed.is_empty() {
             println!("\nRuns that failed:\n");
             self.failed.iter().for_each(|line| println!("* {line}"));
@@ -234,7 +263,9 @@ impl Told {
                     _ => cell.median,
                 };
                 let best = |ours: bool| {
-                    let of = all.clone().filter(|((_, by), _)| by.starts_with("ringlane") == ours);
+                    let of = all.clone().filter(|((_, by), cell)| {
+                        by.starts_with("ringlane") == ours && cell.elsewhere.is_none()
+                    });
                     of.min_by(|a, b| each(a.1).total_cmp(&each(b.1)))
                 };
                 let (Some(own), Some(other)) = (best(true), best(false)) else { continue };
@@ -243,7 +274,7 @@ impl Told {
                     let times = format!("{:.2}", each(own.1) / each(other.1));
                     let names = [&own.0.1, &other.0.1].map(Clone::clone);
                     let [a, b] = names;
-                    table.row([what.clone(), a, show(own.1), b, show(other.1), times]);
+                    table.row([self.title(&what), a, show(own.1), b, show(other.1), times]);
                 }
             }
         }

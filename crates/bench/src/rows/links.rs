@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "lends the bytes of records: both sides are this program")]
 
 use crate::contender::Contender;
-use crate::link::Link;
+use crate::link::{Awake, Link};
 use crate::payload::{check_bytes, check_words, fill_bytes, words};
 use crate::row::{Measure, Row};
 use crate::rows::session::carried;
@@ -35,6 +35,9 @@ pub fn all() -> Vec<Row> {
             .paced::<Values<8>>()
             .idle::<Values<8>>()
             .costs::<Values<8>>(),
+        Contender::new("ringlane values, spinning", "Wait::Spin: cannot sleep")
+            .trip::<Awake<Values<8>>>()
+            .paced::<Awake<Values<8>>>(),
         Contender::new("ringlane records", "in place")
             .trip::<Records<1>>()
             .trip::<Records<8>>()
@@ -51,6 +54,11 @@ pub fn all() -> Vec<Row> {
             .paced::<Records<8>>()
             .idle::<Records<8>>()
             .costs::<Records<8>>(),
+        Contender::new("ringlane records, spinning", "Wait::Spin: cannot sleep; in place")
+            .trip::<Awake<Records<8>>>()
+            .trip::<Awake<Records<128>>>()
+            .trip::<Awake<Records<8192>>>()
+            .trip::<Awake<Records<131_072>>>(),
         Contender::new("ringlane sessions", "peers need no trust; copies")
             .trip::<Sessions<1>>()
             .trip::<Sessions<8>>()
@@ -138,6 +146,11 @@ macro_rules! values {
                 self.0.2.set_wait(Wait::Park);
             }
 
+            fn spin(&mut self) {
+                self.0.1.set_wait(Wait::Spin);
+                self.0.2.set_wait(Wait::Spin);
+            }
+
             #[inline(always)]
             fn send(&mut self, n: u64) {
                 self.0.1.push(words(n)).expect("a living peer");
@@ -173,6 +186,11 @@ impl<const N: usize> Link for Records<N> {
     fn park(&mut self) {
         self.0.1.set_wait(Wait::Park);
         self.0.2.set_wait(Wait::Park);
+    }
+
+    fn spin(&mut self) {
+        self.0.1.set_wait(Wait::Spin);
+        self.0.2.set_wait(Wait::Spin);
     }
 
     #[inline(always)]
