@@ -11,6 +11,8 @@ use std::path::Path;
 pub struct Curve {
     /// Whose.
     pub name: String,
+    /// Whether it is one of this project's, which are drawn to be found.
+    pub ours: bool,
     /// A part, and the nanoseconds that so many do not exceed.
     pub points: Vec<[f64; 2]>,
 }
@@ -20,6 +22,8 @@ pub struct Curve {
 pub struct Bar {
     /// What.
     pub name: String,
+    /// Whether it is one of this project's.
+    pub ours: bool,
     /// How many times.
     pub value: f64,
 }
@@ -39,6 +43,7 @@ pub struct Plot {
 
 const WIDTH: u32 = 1000;
 const CURVES: u32 = 520;
+const LEGEND: u32 = 230;
 const BAR: u32 = 22;
 
 impl Plot {
@@ -52,10 +57,12 @@ impl Plot {
                 continue;
             };
             let over = median(runs.iter().map(|run| run.each / run.floor()));
-            bars.push(Bar { name: measured.row.name.to_owned(), value: over });
+            let name = measured.row.name.to_owned();
+            let ours = measured.row.by.starts_with("ringlane");
+            bars.push(Bar { name: name.clone(), ours, value: over });
             // More than a few curves cannot be told from each other.
             if let Some(trips) = measured.trips(*placement).filter(|_| measured.row.bytes <= 64) {
-                curves.push(Curve { name: measured.row.name.to_owned(), points: curve(&trips) });
+                curves.push(Curve { name, ours, points: curve(&trips) });
             }
         }
         Plot {
@@ -105,9 +112,11 @@ impl Plot {
         let (low, high, last) = points.fold((f64::MAX, 1.0_f64, 2.0_f64), |(l, h, x), point| {
             (l.min(point[1].max(1.0)), h.max(point[1]), x.max(nines(point[0])))
         });
-        let mut chart = ChartBuilder::on(area)
+        let (area, legend) = area.split_horizontally(WIDTH - LEGEND);
+        let mut chart = ChartBuilder::on(&area)
             .caption(&self.curves_of, ("sans-serif", 18))
             .margin(10)
+            .margin_right(30)
             .x_label_area_size(30)
             .y_label_area_size(60)
             .build_cartesian_2d(0.0..last, (low / 1.5..high * 1.5).log_scale())?;
@@ -118,19 +127,13 @@ impl Plot {
             .y_label_formatter(&|y| time(*y))
             .draw()?;
         for (index, curve) in self.curves.iter().enumerate() {
-            let style = colour(index).stroke_width(2);
+            let style = colour(index).stroke_width(if curve.ours { 3 } else { 1 });
             let points = curve.points.iter().map(|point| (nines(point[0]), point[1].max(1.0)));
-            chart
-                .draw_series(LineSeries::new(points, style))?
-                .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+            chart.draw_series(LineSeries::new(points, style))?;
+            let y = 45 + 18 * index as i32;
+            legend.draw(&PathElement::new([(0, y), (20, y)], style))?;
+            legend.draw(&Text::new(curve.name.clone(), (26, y - 6), ("sans-serif", 12)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 12))
-            .draw()?;
         Ok(())
     }
 
@@ -159,16 +162,16 @@ impl Plot {
         // From the top down.
         let bars = self.bars.iter().enumerate().map(|(i, bar)| (count - i as f64 - 1.0, bar));
         for (at, bar) in bars {
-            let ours = bar.name.contains("ringlane");
-            let style = if ours { RGBColor(0x1f, 0x77, 0xb4) } else { RGBColor(0x99, 0x99, 0x99) };
+            let style =
+                if bar.ours { RGBColor(0x1f, 0x77, 0xb4) } else { RGBColor(0x99, 0x99, 0x99) };
             let corners = [(least, at + 0.15), (bar.value, at + 0.85)];
             chart.draw_series([Rectangle::new(corners, style.filled())])?;
             let font = ("sans-serif", 13).into_font().color(&BLACK);
             let right = font.clone().pos(Pos::new(HPos::Right, VPos::Center));
             let left = font.pos(Pos::new(HPos::Left, VPos::Center));
             chart.draw_series([
-                Text::new(format!("{} ", bar.name), (least, at + 0.5), right),
-                Text::new(format!(" {:.2}x", bar.value), (bar.value, at + 0.5), left),
+                Text::new(format!("{}\u{a0}", bar.name), (least, at + 0.5), right),
+                Text::new(format!("\u{a0}{:.2}x", bar.value), (bar.value, at + 0.5), left),
             ])?;
         }
         chart.draw_series([PathElement::new([(1.0, 0.0), (1.0, count)], BLACK)])?;
@@ -209,9 +212,10 @@ mod tests {
         let file = std::env::temp_dir().join(format!("ringlane-plot-{}.svg", std::process::id()));
         let curve = |name: &str| Curve {
             name: name.to_owned(),
+            ours: name == "one",
             points: vec![[0.0, 100.0], [0.5, 120.0], [0.99, 4000.0]],
         };
-        let bar = |name: &str, value| Bar { name: name.to_owned(), value };
+        let bar = |name: &str, value| Bar { name: name.to_owned(), ours: value < 1.0, value };
         let plot = Plot {
             curves_of: "trips".to_owned(),
             curves: vec![curve("one"), curve("two")],

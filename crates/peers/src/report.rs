@@ -258,20 +258,16 @@ impl Told {
         for prefix in ["round trip", "one way", "64 B every", "idle", "start", "memory"] {
             for what in self.whats(prefix) {
                 let all = self.cells.iter().filter(|((w, by), _)| *w == what && by != FLOORS);
-                let each = |cell: &Cell| match prefix {
-                    "64 B every" => cell.single["p99"].as_f64().unwrap_or(f64::INFINITY),
-                    _ => cell.median,
-                };
                 let best = |ours: bool| {
                     let of = all.clone().filter(|((_, by), cell)| {
                         by.starts_with("ringlane") == ours && cell.elsewhere.is_none()
                     });
-                    of.min_by(|a, b| each(a.1).total_cmp(&each(b.1)))
+                    of.min_by(|a, b| a.1.median.total_cmp(&b.1.median))
                 };
                 let (Some(own), Some(other)) = (best(true), best(false)) else { continue };
-                if each(own.1) > each(other.1) {
-                    let show = |cell: &Cell| figure(prefix, cell.bytes, each(cell));
-                    let times = format!("{:.2}", each(own.1) / each(other.1));
+                if own.1.median > other.1.median {
+                    let show = |cell: &Cell| figure(prefix, cell.bytes, cell.median);
+                    let times = format!("{:.2}", own.1.median / other.1.median);
                     let names = [&own.0.1, &other.0.1].map(Clone::clone);
                     let [a, b] = names;
                     table.row([self.title(&what), a, show(own.1), b, show(other.1), times]);
@@ -291,11 +287,15 @@ impl Told {
             let curves = of(what).into_iter().filter_map(|(by, cell)| {
                 let points = cell.single["curve"].as_array()?.iter();
                 let points = points.filter_map(|at| Some([at[0].as_f64()?, at[1].as_f64()?]));
-                Some(Curve { name: by.clone(), points: points.collect() })
+                let ours = by.starts_with("ringlane");
+                Some(Curve { name: by.clone(), ours, points: points.collect() })
             });
             let mut bars: Vec<Bar> = of(bars_what)
                 .into_iter()
-                .map(|(by, cell)| Bar { name: by.clone(), value: cell.over })
+                .map(|(by, cell)| {
+                    let ours = by.starts_with("ringlane");
+                    Bar { name: by.clone(), ours, value: cell.over }
+                })
                 .collect();
             bars.sort_by(|a, b| a.value.total_cmp(&b.value));
             Plot {

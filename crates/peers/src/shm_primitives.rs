@@ -9,7 +9,7 @@ use shm_primitives::{BIPBUF_HEADER_SIZE, BipBuf};
 use std::path::Path;
 
 pub(crate) fn rows() -> Vec<Row> {
-    Contender::new("shm-primitives", "cannot sleep; lengths are the user's")
+    let usual = Contender::new("shm-primitives", "cannot sleep; lengths are the user's")
         .trip::<Bip<1>>()
         .trip::<Bip<8>>()
         .trip::<Bip<128>>()
@@ -23,23 +23,28 @@ pub(crate) fn rows() -> Vec<Row> {
         .one_way::<Bip<1_036_800>>()
         .paced::<Bip<8>>()
         .idle::<Bip<8>>()
-        .costs::<Bip<8>>()
-        .rows()
+        .costs::<Bip<8>>();
+    // Often at its end, where it is seen to hand out what it has handed out before.
+    let small = Contender::new("shm-primitives, 1000 B", "cannot sleep; lengths are the user's")
+        .trip::<Bip<7, 1000>>()
+        .one_way::<Bip<7, 1000>>();
+    [usual.rows(), small.rows()].concat()
 }
 
-struct Bip<const N: usize> {
+/// With room for as much as everybody has, or for so many bytes.
+struct Bip<const N: usize, const ROOM: usize = 0> {
     out: BipBuf,
     back: BipBuf,
     // Below what lies in them.
     _memory: [MmapRegion; 2],
 }
 
-impl<const N: usize> Link for Bip<N> {
+impl<const N: usize, const ROOM: usize> Link for Bip<N, ROOM> {
     const WORDS: usize = N;
 
     fn open(side: &Side, label: &str) -> Self {
         // It wants one byte more than it can hold.
-        let capacity = (room(8 * N) + 1) * 8 * N;
+        let capacity = if ROOM > 0 { ROOM } else { (room(8 * N) + 1) * 8 * N };
         let create = |path: &Path| {
             let size = BIPBUF_HEADER_SIZE + capacity;
             let memory = MmapRegion::create(path, size, FileCleanup::Manual).expect("memory");
