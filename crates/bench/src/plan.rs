@@ -122,7 +122,9 @@ impl Plan {
             }
             messages = messages.min(measured.messages.max(1));
         }
-        for _ in 0..ATTEMPTS {
+        // Whoever only wants to see that a row works has seen it.
+        let attempts = if self.most.is_some() { 1 } else { ATTEMPTS };
+        for _ in 0..attempts {
             if measured.failed.len() as u32 >= ATTEMPTS {
                 break;
             }

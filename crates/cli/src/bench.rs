@@ -32,7 +32,7 @@ pub(crate) struct Args {
 const ROUNDS: u32 = 5;
 
 /// No round begins that would not be over by then.
-const BUDGET: Duration = Duration::from_secs(45);
+const BUDGET: Duration = Duration::from_secs(55);
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let mut rows = rows::all();

@@ -17,9 +17,9 @@ mod shm_primitives;
 mod shmem_ipc;
 mod threads;
 
-#[cfg(feature = "heavy")]
+#[cfg(feature = "iceoryx2")]
 mod iceoryx2;
-#[cfg(feature = "heavy")]
+#[cfg(feature = "zenoh")]
 mod zenoh;
 
 use ringlane_bench::{Plan, Row, enter, rows};
@@ -37,9 +37,9 @@ fn all() -> Vec<Row> {
     all.extend(ringfire::rows());
     all.extend(shmem_ipc::rows());
     all.extend(shm_primitives::rows());
-    #[cfg(feature = "heavy")]
+    #[cfg(feature = "iceoryx2")]
     all.extend(iceoryx2::rows());
-    #[cfg(feature = "heavy")]
+    #[cfg(feature = "zenoh")]
     all.extend(zenoh::rows());
     all.extend(ipc_channel::rows());
     all.extend(kernel::rows());

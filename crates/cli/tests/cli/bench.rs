@@ -32,7 +32,7 @@ fn every_row_works() {
         let placed = row["placed"].as_array().expect("placements");
         // Beside other tests the floor moves: then the run has been done, and is not counted.
         let lost = ["discarded", "awake"].map(|why| row[why].as_u64().expect("a number"));
-        assert_eq!(placed.is_empty(), lost.iter().sum::<u64>() == 3, "{row}");
+        assert_eq!(placed.is_empty(), lost.iter().sum::<u64>() == 1, "{row}");
         for placed in placed {
             let numbers = ["floor_ns", "median_ns"].map(|field| placed[field].as_f64());
             // A waiter that sleeps may have used less of a processor than the system counts.
