@@ -185,7 +185,7 @@ pub fn start<L: Link>(side: &Side) -> Sample {
 /// Bytes of memory that a way there and a way back take up once a message has gone each way, shared and private,
 /// both processes together. The kernel's own (queues of sockets, page tables) does not show.
 pub fn memory<L: Link>(side: &Side) -> Sample {
-    const LINKS: u64 = 16;
+    const LINKS: u64 = 8;
     // What comes with the first one, such as a thread or an arena, is not counted.
     let mut first = L::open(side, "first");
     first.trip(side, 0);

@@ -172,12 +172,13 @@ impl Side {
     }
 
     /// Times round trips. `trip(n)` sends message `n` and receives its answer, or receives and answers it. A
-    /// tenth more than are timed go ahead; as many as those, or a thousand, come after, each timed.
+    /// tenth more than are timed go ahead; a quarter as many, or a thousand if there are so many, come after, each
+    /// timed.
     #[inline(always)]
     pub fn trips(&self, mut trip: impl FnMut(u64)) -> Sample {
         let count = self.messages;
         let warm = count / 10;
-        let single = (count / 4).max(1000);
+        let single = (count / 4).max(count.min(1000));
         let mut trips = histogram();
         let mut n = 0;
         // One loop for all three, so that there is one copy of `trip`, and no call of it.
