@@ -5,7 +5,7 @@
 #![allow(missing_docs, reason = "a program")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringlane::{record, spsc};
+use ringlane::{Name, mpmc, record, spsc};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use std::time::{Duration, Instant};
@@ -53,6 +53,52 @@ fn values<const N: usize>(c: &mut Criterion) {
             })
         });
     });
+}
+
+fn many(c: &mut Criterion) {
+    let queue = mpmc::Queue::<u64>::private(CAPACITY).expect("a queue");
+    let mut producer = queue.producer().expect("an end");
+    let mut consumer = queue.consumer().expect("an end");
+    let mut push = |times| (0..times).for_each(|n| producer.push(n).expect("room"));
+    let mut pop = |times| {
+        for _ in 0..times {
+            black_box(consumer.pop().expect("one"));
+        }
+    };
+    c.bench_function("mpmc push 8 B", |b| {
+        b.iter_custom(|times| stretches(times, &mut push, &mut pop));
+    });
+    c.bench_function("mpmc pop 8 B", |b| {
+        b.iter_custom(|times| {
+            push(times.min(STRETCH));
+            let mut left = times - times.min(STRETCH);
+            stretches(times, &mut pop, |_| {
+                let now = left.min(STRETCH);
+                push(now);
+                left -= now;
+            })
+        });
+    });
+}
+
+/// From nothing to a ring with both ends, and to the other end of one that is there.
+fn beginnings(c: &mut Criterion) {
+    let name = format!("ringlane-operations-{}", std::process::id());
+    let name = Name::new(&name).expect("a plain name");
+    c.bench_function("create a ring and take its producer", |b| {
+        b.iter(|| {
+            let queue = spsc::Queue::<u64>::create(&name, CAPACITY).expect("a queue");
+            queue.producer().expect("an end")
+        });
+    });
+    let queue = spsc::Queue::<u64>::create(&name, CAPACITY).expect("a queue");
+    c.bench_function("open a ring and take its consumer", |b| {
+        b.iter(|| {
+            let queue = spsc::Queue::<u64>::open(&name).expect("a queue");
+            queue.consumer().expect("an end")
+        });
+    });
+    drop(queue);
 }
 
 fn refusals(c: &mut Criterion) {
@@ -125,6 +171,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = values::<1>, values::<7>, refusals, records, wake_check
+    targets = values::<1>, values::<7>, many, refusals, records, beginnings, wake_check
 }
 criterion_main!(operations);

@@ -9,7 +9,11 @@
 //!
 //! What measures is Linux's; elsewhere there is only what the program's demo takes of it.
 
+#[cfg(target_os = "linux")]
+mod contender;
 pub mod cpus;
+#[cfg(target_os = "linux")]
+pub mod link;
 #[cfg(target_os = "linux")]
 mod machine;
 #[cfg(target_os = "linux")]
@@ -19,6 +23,8 @@ mod parent;
 pub mod payload;
 #[cfg(target_os = "linux")]
 mod plan;
+#[cfg(target_os = "linux")]
+pub mod plot;
 #[cfg(target_os = "linux")]
 mod results;
 #[cfg(target_os = "linux")]
@@ -34,6 +40,8 @@ pub use parent::end_with_parent;
 
 #[cfg(target_os = "linux")]
 pub use {
+    contender::Contender,
+    link::Link,
     machine::Machine,
     pair::{enter, run_bare},
     plan::Plan,

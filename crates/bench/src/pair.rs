@@ -1,5 +1,9 @@
 //! The two processes, or threads, of a run.
 
+mod apart;
+
+pub(crate) use apart::run_apart;
+
 use crate::cpus::{self, Pinned};
 use crate::parent::end_with_parent;
 use crate::results::Timed;
@@ -33,6 +37,7 @@ pub(crate) struct Job<'a> {
 /// that, and ends.
 pub fn enter(rows: &[Row]) {
     let args: Vec<String> = std::env::args().collect();
+    apart::enter(rows, &args);
     let [_, peer, row, name, messages, probe, cpu, parent] = &args[..] else { return };
     if peer != PEER {
         return;
@@ -72,15 +77,27 @@ pub fn run_bare(row: &Row, messages: u64) -> Result<(), String> {
 pub(crate) const ONE_PROCESSOR: &str =
     "two processors are needed, and this process may use one only";
 
-/// The first part of all names that this process gives.
-fn prefix() -> String {
-    format!("ringlane-bench-{}-", std::process::id())
+/// The first part of all names that a process gives.
+fn prefix(process: u32) -> String {
+    format!("ringlane-bench-{process}-")
+}
+
+/// Removes what a process that failed has left under such names.
+fn sweep(process: u32) {
+    let prefix = prefix(process);
+    for directory in ["/dev/shm".into(), std::env::temp_dir()] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// Runs a row once. The calling thread is the first side, and is on its processor already.
 pub(crate) fn run(job: Job<'_>) -> Result<Timed, String> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("{}{}", prefix(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{}{}", prefix(std::process::id()), NEXT.fetch_add(1, Ordering::Relaxed));
     let memory = Name::new(&name).and_then(|name| SharedMemory::create(&name, SIZE as u64));
     let memory = memory.map_err(|e| e.to_string())?;
     let map = || memory.map().map_err(|e| e.to_string());
@@ -148,11 +165,6 @@ fn second_thread(job: Job<'_>, name: String, words: Mapping, run: Half) -> mpsc:
 /// Ends the process while its first side may be spinning.
 fn give_up(text: &str) -> ! {
     eprintln!("{text}");
-    let prefix = prefix();
-    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    sweep(std::process::id());
     std::process::exit(1);
 }

@@ -27,18 +27,34 @@ pub struct Plan {
     pub most: Option<u64>,
     /// Times as many messages a run.
     pub scale: u64,
+    /// Each run in processes of its own, so that a row that fails or hangs is told of and the others go on.
+    pub apart: bool,
+    /// A run of about so long: it gets as many messages as a short one says, and no more than the row has.
+    pub target: Option<Duration>,
     /// Whether to say how far it is, if stderr is a terminal.
     pub progress: bool,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { rounds: 7, budget: None, most: None, scale: 1, progress: true }
+        Plan {
+            rounds: 7,
+            budget: None,
+            most: None,
+            scale: 1,
+            apart: false,
+            target: None,
+            progress: true,
+        }
     }
 }
 
 /// Round trips of a probe of the floor.
 const PROBE: u64 = 50_000;
+
+/// The messages of a run that tells how many there should be: so small a part of what the row has, and at least
+/// so many.
+const PILOT: (u64, u64) = (200, 20);
 
 /// How often a run is done if the floor moves during it each time.
 const ATTEMPTS: u32 = 3;
@@ -89,15 +105,47 @@ impl Plan {
     ) -> Result<(), String> {
         let row = measured.row;
         let most = self.most.unwrap_or(u64::MAX);
-        let messages = (row.messages * self.scale).min(most);
-        for _ in 0..ATTEMPTS {
-            let mut timed = pair::run(Job { row: &row, messages, probe: PROBE.min(most), cpus })?;
+        let run = if self.apart { pair::run_apart } else { pair::run };
+        let mut messages = (row.messages * self.scale).min(most);
+        let job = |messages, probe| Job { row: &row, messages, probe, cpus };
+        if let Some(target) = self.target.filter(|_| row.measure.is_scaled()) {
+            if measured.messages == 0 {
+                let few = (messages / PILOT.0).max(PILOT.1).min(messages);
+                match run(job(few, 0)) {
+                    Ok(pilot) => {
+                        let fit = (target.as_nanos() as f64 / pilot.each) as u64;
+                        measured.messages = fit.clamp(few, messages);
+                    }
+                    Err(text) if self.apart => measured.failed.push(text),
+                    Err(text) => return Err(text),
+                }
+            }
+            messages = messages.min(measured.messages.max(1));
+        }
+        // Whoever only wants to see that a row works has seen it.
+        let attempts = if self.most.is_some() { 1 } else { ATTEMPTS };
+        for _ in 0..attempts {
+            if measured.failed.len() as u32 >= ATTEMPTS {
+                break;
+            }
+            let mut timed = match run(job(messages, PROBE.min(most))) {
+                Ok(timed) => timed,
+                Err(text) if self.apart => {
+                    measured.failed.push(text);
+                    continue;
+                }
+                Err(text) => return Err(text),
+            };
             if timed.is_steady() {
                 timed.round = round;
                 measured.runs.push(timed);
                 break;
             }
-            measured.discarded += 1;
+            if timed.slept() {
+                measured.discarded += 1;
+            } else {
+                measured.awake += 1;
+            }
         }
         Ok(())
     }

@@ -73,11 +73,15 @@ impl Timed {
         Placement::of(self.floor())
     }
 
+    /// Whether who was to sleep did.
+    pub(crate) fn slept(&self) -> bool {
+        self.slept.is_none_or(|slept| slept > 0.95)
+    }
+
     /// Whether the floor stayed what it was, and who was to sleep did.
     pub(crate) fn is_steady(&self) -> bool {
-        let slept = self.slept.is_none_or(|slept| slept > 0.95);
         let (low, high) = (self.before.min(self.after), self.before.max(self.after));
-        slept && high <= low * STEADY && Placement::of(low) == Placement::of(high)
+        self.slept() && high <= low * STEADY && Placement::of(low) == Placement::of(high)
     }
 }
 
@@ -90,11 +94,24 @@ pub struct Measured {
     pub runs: Vec<Timed>,
     /// How many were not counted because the floor moved.
     pub discarded: u32,
+    /// How many were not because somebody did not sleep who was to.
+    pub awake: u32,
+    /// What runs failed with.
+    pub failed: Vec<String>,
+    /// How many messages a run has, if that was found out; 0 until then.
+    pub(crate) messages: u64,
 }
 
 impl Measured {
     pub(crate) fn new(row: &Row) -> Measured {
-        Measured { row: *row, runs: Vec::new(), discarded: 0 }
+        Measured {
+            row: *row,
+            runs: Vec::new(),
+            discarded: 0,
+            awake: 0,
+            failed: Vec::new(),
+            messages: 0,
+        }
     }
 
     /// The runs by placement.
@@ -114,11 +131,16 @@ impl Measured {
         (!all.is_empty()).then_some(all)
     }
 
-    /// The figure of a time a message, as this row's measure has it: nanoseconds, or millions a second.
+    /// The figure of a time a message, as this row's measure has it: a time, millions a second, a part, bytes.
     pub fn show(&self, each: f64) -> String {
         match self.row.measure {
-            Measure::RoundTrip if each >= 10_000.0 => format!("{:.1} us", each / 1e3),
-            Measure::RoundTrip => format!("{each:.0} ns"),
+            Measure::Idle => format!("{:.2} %", each / 1e4),
+            Measure::Memory => format!("{:.0} KiB", each / 1024.0),
+            Measure::RoundTrip | Measure::Late | Measure::Start => match each {
+                1e7.. => format!("{:.1} ms", each / 1e6),
+                1e4.. => format!("{:.1} us", each / 1e3),
+                _ => format!("{each:.0} ns"),
+            },
             Measure::OneWay if self.row.bytes >= 1024 => {
                 format!("{:.1} GB/s", self.row.bytes as f64 / each)
             }
@@ -136,6 +158,7 @@ impl Measured {
                     "p99": at(0.99),
                     "p99.9": at(0.999),
                     "max": trips.max(),
+                    "curve": curve(&trips),
                 })
             });
             json!({
@@ -151,12 +174,11 @@ impl Measured {
             "row": self.row.name,
             "by": self.row.by,
             "note": self.row.note,
-            "measure": match self.row.measure {
-                Measure::RoundTrip => "round trip",
-                Measure::OneWay => "one way",
-            },
+            "measure": self.row.measure.name(),
             "bytes": self.row.bytes,
             "discarded": self.discarded,
+            "awake": self.awake,
+            "failed": self.failed,
             "placed": placed.collect::<Vec<_>>(),
         })
     }
@@ -237,17 +259,20 @@ impl Results {
                         Measure::RoundTrip => {
                             format!("{:.2}x", of_all(|run| run.each / run.floor()))
                         }
-                        Measure::OneWay => "-".to_owned(),
+                        _ => "-".to_owned(),
                     },
-                    match measured.discarded {
+                    match measured.discarded + measured.awake {
                         0 => runs.len().to_string(),
                         discarded => format!("{} (-{discarded})", runs.len()),
                     },
                 ]);
             }
             if measured.runs.is_empty() {
-                let none = format!("0 (-{})", measured.discarded);
-                table.row([row.name, &of, "moved", "-", "-", "-", "-", &none].map(str::to_owned));
+                let lost = measured.discarded + measured.awake + measured.failed.len() as u32;
+                let none = format!("0 (-{lost})");
+                let moved = if measured.awake > measured.discarded { "awake" } else { "moved" };
+                let why = measured.failed.last().map_or(moved, String::as_str);
+                table.row([row.name, &of, why, "-", "-", "-", "-", &none].map(str::to_owned));
             }
         }
         table.to_string()
@@ -303,6 +328,13 @@ impl Results {
             machine.clock,
         )
     }
+}
+
+/// Values at growing parts of all, more of them the closer to all of it: what a curve is drawn through.
+pub(crate) fn curve(trips: &Histogram<u64>) -> Vec<[f64; 2]> {
+    let steps = (0..=40).map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 10.0));
+    let resolved = steps.take_while(|part| (1.0 - part) * trips.len() as f64 >= 1.0);
+    resolved.map(|part| [part, trips.value_at_quantile(part) as f64]).collect()
 }
 
 /// The one in the middle; not a number if there is none.

@@ -28,6 +28,33 @@ pub enum Measure {
     RoundTrip,
     /// How many messages go one way in a time.
     OneWay,
+    /// How late messages are that were due at a fixed rate.
+    Late,
+    /// The part of a processor that a side takes while it waits for nothing.
+    Idle,
+    /// The time from nothing to the first answer.
+    Start,
+    /// Bytes.
+    Memory,
+}
+
+impl Measure {
+    /// Whether it may be done with any number of messages.
+    pub(crate) fn is_scaled(self) -> bool {
+        matches!(self, Measure::RoundTrip | Measure::OneWay)
+    }
+
+    /// What it is called in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Measure::RoundTrip => "round trip",
+            Measure::OneWay => "one way",
+            Measure::Late => "late",
+            Measure::Idle => "idle",
+            Measure::Start => "start",
+            Measure::Memory => "memory",
+        }
+    }
 }
 
 /// How the two sides of a row live.

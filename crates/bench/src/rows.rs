@@ -2,15 +2,21 @@
 
 pub mod bare;
 pub mod call;
+pub mod links;
 pub mod record;
 pub mod session;
 pub mod spsc;
 
 use crate::row::Row;
 
+/// The rows that goals are about.
+pub fn goals() -> Vec<Row> {
+    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS, session::ROWS].concat()
+}
+
 /// All of them.
 pub fn all() -> Vec<Row> {
-    [bare::ROWS, call::ROWS, spsc::ROWS, record::ROWS, session::ROWS].concat()
+    [goals(), links::more()].concat()
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ const THINK: Duration = Duration::from_micros(50);
 const PING: usize = 0;
 const PONG: usize = 256;
 const MET: [usize; 2] = [512, 768];
-/// And one for the number of the second side's sleeps.
-const SLEPT: usize = 1024;
+/// And one for a number that the second side tells the first.
+const SAID: usize = 1024;
 pub(crate) const SIZE: usize = 4096;
 
 /// One of two processes, or threads, that do a row together.
@@ -43,6 +43,13 @@ pub struct Sample {
     pub trips: Option<Histogram<u64>>,
     /// Of a row that is to sleep: how often the side slept that did so less often, for each message.
     pub slept: Option<f64>,
+}
+
+impl Sample {
+    /// One message, and nothing known but how long it took.
+    pub(crate) fn new(took: Duration) -> Sample {
+        Sample { took, messages: 1, trips: None, slept: None }
+    }
 }
 
 /// A histogram of nanoseconds, to three digits.
@@ -86,6 +93,21 @@ impl Side {
         }
     }
 
+    /// Tells the other side a number, which it may read once both have met.
+    pub(crate) fn say(&self, number: u64) {
+        word(&self.words, SAID).store(number, Ordering::Release);
+    }
+
+    /// What was told last.
+    pub(crate) fn said(&self) -> u64 {
+        word(&self.words, SAID).load(Ordering::Acquire)
+    }
+
+    /// A name of this run, for what only the first side makes.
+    pub fn name(&self, label: &str) -> Name {
+        Name::new(&format!("{}-{label}", self.name)).expect("a plain name")
+    }
+
     /// What both sides use under a name of its own: the first creates it, then the second opens it.
     ///
     /// # Panics
@@ -96,7 +118,7 @@ impl Side {
         create: impl FnOnce(&Name) -> ringlane::Result<T>,
         open: impl FnOnce(&Name) -> ringlane::Result<T>,
     ) -> T {
-        let name = Name::new(&format!("{}-{label}", self.name)).expect("a plain name");
+        let name = self.name(label);
         if self.first {
             let made = create(&name).unwrap_or_else(|e| panic!("{e}"));
             self.meet();
@@ -150,12 +172,13 @@ impl Side {
     }
 
     /// Times round trips. `trip(n)` sends message `n` and receives its answer, or receives and answers it. A
-    /// tenth more than are timed go ahead; as many as those, or a thousand, come after, each timed.
+    /// tenth more than are timed go ahead; a quarter as many, or a thousand if there are so many, come after, each
+    /// timed.
     #[inline(always)]
     pub fn trips(&self, mut trip: impl FnMut(u64)) -> Sample {
         let count = self.messages;
         let warm = count / 10;
-        let single = (count / 4).max(1000);
+        let single = (count / 4).max(count.min(1000));
         let mut trips = histogram();
         let mut n = 0;
         // One loop for all three, so that there is one copy of `trip`, and no call of it.
@@ -203,12 +226,11 @@ impl Side {
             }
         }
         let own = sleeps() - before;
-        let other = word(&self.words, SLEPT);
         if !self.first {
-            other.store(own, Ordering::Relaxed);
+            self.say(own);
         }
         self.meet();
-        let slept = own.min(other.load(Ordering::Relaxed)) as f64 / count as f64;
+        let slept = own.min(self.said()) as f64 / count as f64;
         Sample { took, messages: count, trips: Some(trips), slept: Some(slept) }
     }
 

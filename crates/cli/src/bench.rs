@@ -1,7 +1,9 @@
 //! `bench`: how fast the rings are here, and how fast they could be.
 
 use crate::output::{self, Failure, Outcome};
+use ringlane_bench::plot::Plot;
 use ringlane_bench::{Plan, rows};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Measure the rings between two processes, beside what this machine could do
@@ -18,6 +20,9 @@ pub(crate) struct Args {
     /// Print one JSON object, and no progress
     #[arg(long)]
     json: bool,
+    /// Draw percentiles and how many times the floor each round trip takes, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// At most so many messages a run, once: to see that a row works
     #[arg(long, hide = true)]
     messages: Option<u64>,
@@ -27,7 +32,7 @@ pub(crate) struct Args {
 const ROUNDS: u32 = 5;
 
 /// No round begins that would not be over by then.
-const BUDGET: Duration = Duration::from_secs(45);
+const BUDGET: Duration = Duration::from_secs(55);
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let mut rows = rows::all();
@@ -47,6 +52,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         ..Plan::default()
     };
     let results = plan.run(&rows).map_err(Failure::new)?;
+    if let Some(file) = &args.plot {
+        Plot::of(&results).write(file).map_err(Failure::new)?;
+    }
     if args.json {
         return output::print_json(&results.to_json());
     }

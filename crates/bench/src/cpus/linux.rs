@@ -54,3 +54,18 @@ pub fn pin(cpu: usize) -> Result<(), String> {
     let pinned = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
     pinned.map_err(|e| format!("stay on cpu {cpu}: {}", e.desc()))
 }
+
+/// Lets what `work` starts run on any processor, for those who bring threads of their own.
+pub fn unpinned<T>(work: impl FnOnce() -> T) -> T {
+    let own = Pid::from_raw(0);
+    let before = sched_getaffinity(own);
+    let mut all = CpuSet::new();
+    (0..CpuSet::count()).for_each(|cpu| all.set(cpu).expect("there is room for it"));
+    // The kernel leaves out those that there are not.
+    let _ = sched_setaffinity(own, &all);
+    let done = work();
+    if let Ok(before) = before {
+        let _ = sched_setaffinity(own, &before);
+    }
+    done
+}

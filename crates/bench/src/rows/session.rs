@@ -68,6 +68,7 @@ impl Carrier for UnixStream {
 /// The first side listens, the second connects.
 fn meet<L, C>(
     side: &Side,
+    label: &str,
     listen: impl FnOnce(&Name) -> L,
     accept: impl FnOnce(L) -> C,
     connect: impl FnOnce(&Name) -> C,
@@ -77,7 +78,7 @@ fn meet<L, C>(
         Connection(C),
     }
     let met = side.shared(
-        "connection",
+        label,
         |name| Ok(Which::Listener(listen(name))),
         |name| Ok(Which::Connection(connect(name))),
     );
@@ -88,10 +89,16 @@ fn meet<L, C>(
 }
 
 fn session(side: &Side, ring: usize) -> Session {
+    carried(side, "connection", ring)
+}
+
+/// A session with rings of so many bytes.
+pub(crate) fn carried(side: &Side, label: &str, ring: usize) -> Session {
     let name = |name: &Name| ServiceName::new(name.as_str()).expect("a plain name");
     let options = ConnectOptions::new().outgoing(ring).incoming(ring).clone();
     meet(
         side,
+        label,
         |at| Server::bind(&name(at)).expect("a server"),
         |server| server.accept().expect("a client"),
         |at| options.connect(&name(at)).expect("a session"),
@@ -108,6 +115,7 @@ fn socket(side: &Side) -> UnixStream {
     let path = |name: &Name| std::env::temp_dir().join(format!("{name}.socket"));
     meet(
         side,
+        "connection",
         |at| (UnixListener::bind(path(at)).expect("a listener"), path(at)),
         |(listener, path)| {
             let accepted = listener.accept().expect("a client").0;
