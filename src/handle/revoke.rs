@@ -31,9 +31,10 @@ pub enum Revoke {
     /// The same, and the bytes become zeroes in every mapping, the creator's among them, and those of who had them by a
     /// handle that was not revocable; whatever the recipient does. Nobody is ended by a signal.
     Wipe,
-    /// The same as the first, and the pages are gone: whoever touches one is ended by a SIGBUS. That goes for the
-    /// creator, too, and for a call of this library that is in the middle of a copy. The descriptor is of no
-    /// bytes from then on. For memory whose size is not sealed, so that its recipients can shorten it as well.
+    /// The same as the first, and the pages are gone: whoever touches one through a pointer is ended by a SIGBUS. That
+    /// goes for the creator, too, also by way of its own [`Mapping`](crate::Mapping); calls of this library in the
+    /// recipient have the kernel copy, and end with an error. The descriptor is of no bytes from then on. For memory
+    /// whose size is not sealed, so that recipients that may write can shorten it as well.
     Fault,
 }
 

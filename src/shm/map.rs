@@ -285,7 +285,7 @@ impl MapOptions {
         mapping.narrow(ahead, self.offset);
         drop(mappings);
         if let Some(leash) = memory.leash() {
-            mapping.leash(Arc::clone(leash));
+            mapping.leash(Arc::clone(leash), !sys::seals_of(memory.handle())?.size);
             mapping.dont_fork()?;
         }
         self.ask(&mut mapping)?;

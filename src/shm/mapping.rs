@@ -46,6 +46,8 @@ pub struct Mapping {
     _counted: Option<Arc<()>>,
     /// What it can be taken back by.
     leash: Option<Arc<Leash>>,
+    /// Whether pages of it can vanish by that.
+    loose: bool,
 }
 
 // SAFETY: a mapping is an address range of the process, the same for all of its threads.
@@ -72,11 +74,12 @@ impl Mapping {
             owner: sys::process_token(),
             _counted: counted,
             leash: None,
+            loose: false,
         }
     }
 
-    pub(super) fn leash(&mut self, leash: Arc<Leash>) {
-        self.leash = Some(leash);
+    pub(super) fn leash(&mut self, leash: Arc<Leash>, loose: bool) {
+        (self.leash, self.loose) = (Some(leash), loose);
     }
 
     /// Leaves out the first `ahead` bytes, which nobody asked for.
@@ -199,7 +202,7 @@ impl Mapping {
     /// # Errors
     /// [`ErrorKind::OutOfRange`] if they are not all within the mapping, [`ErrorKind::PermissionDenied`] if
     /// it was not mapped for reading, [`ErrorKind::Revoked`] if the memory was taken back: what is in the buffer then
-    /// means nothing.
+    /// means nothing. [`ErrorKind::Corrupt`] if somebody else shortened memory that can be taken back.
     ///
     /// ```
     /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
@@ -216,19 +219,51 @@ impl Mapping {
         // SAFETY: the range was checked, so the start is within the mapping.
         let from = unsafe { self.at.add(offset) };
         // SAFETY: as above, it is readable, and a private slice cannot overlap the mapping.
-        self.held(|| unsafe { plain::copy(to.as_mut_ptr(), from.as_ptr(), to.len()) })
+        unsafe { self.copy(to.as_mut_ptr(), from.as_ptr(), to.len()) }
     }
 
     /// Copies, unless the memory was taken back.
+    ///
+    /// # Safety
+    /// One of the two is within the mapping, which allows the access; the other is private memory.
     #[inline(always)]
-    fn held(&self, copy: impl FnOnce()) -> Result<()> {
+    unsafe fn copy(&self, to: *mut u8, from: *const u8, len: usize) -> Result<()> {
         match &self.leash {
             None => {
-                copy();
+                // SAFETY: as the caller says.
+                unsafe { plain::copy(to, from, len) };
                 Ok(())
             }
-            Some(leash) => leash.hold(copy),
+            // SAFETY: as the caller says.
+            Some(leash) => unsafe { self.copy_on(leash, to, from, len) },
         }
+    }
+
+    /// # Safety
+    /// As `copy`.
+    #[cold]
+    unsafe fn copy_on(
+        &self,
+        leash: &Leash,
+        to: *mut u8,
+        from: *const u8,
+        len: usize,
+    ) -> Result<()> {
+        let mut there = true;
+        leash.hold(|| {
+            // SAFETY: as the caller says, and copying does not mind a change.
+            let copied = || unsafe { sys::copy_if_there(to, from, len) };
+            match self.loose.then(copied).flatten() {
+                Some(copied) => there = copied,
+                // SAFETY: as the caller says.
+                None => unsafe { plain::copy(to, from, len) },
+            }
+        })?;
+        if !there {
+            let text = "a page of it is gone: somebody shortened what is not sealed";
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+        Ok(())
     }
 
     /// Whether who gave the memory has taken it back, see [`Broker::revoke`](crate::handle::Broker::revoke). Never for
@@ -246,7 +281,7 @@ impl Mapping {
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] if they do not all fit, [`ErrorKind::PermissionDenied`] if it was not mapped
-    /// for writing, [`ErrorKind::Revoked`] if the memory was taken back.
+    /// for writing, [`ErrorKind::Revoked`] and [`ErrorKind::Corrupt`] as for [`read_at`](Self::read_at).
     ///
     /// ```
     /// let mapping = ringlane::SharedMemory::anonymous(4096)?.map()?;
@@ -261,7 +296,7 @@ impl Mapping {
         // SAFETY: the range was checked, so the start is within the mapping.
         let to = unsafe { self.at.add(offset) };
         // SAFETY: as above, it is writable, and a private slice cannot overlap the mapping.
-        self.held(|| unsafe { plain::copy(to.as_ptr(), from.as_ptr(), from.len()) })
+        unsafe { self.copy(to.as_ptr(), from.as_ptr(), from.len()) }
     }
 
     /// Unmaps, as dropping does, and says if that failed.

@@ -25,6 +25,7 @@
 //! | `can_execute()` | whether code may be run from named objects |
 //! | `read_at(handle, offset, buffer)` | copies bytes out without mapping them |
 //! | `map(handle, ..)` / `map_aligned(handle, ..)` / `map_twice(handle, ..)` / `unmap` | addresses for bytes |
+//! | `copy_if_there(to, from, len)` | copies without a signal if a page is gone, if the system can |
 //! | `dont_fork` / `prefault` / `lock_pages` | leave a range out of children, take its pages in, keep them in |
 //! | `huge_page_size` / `prefer_huge` / `huge_bytes` | ask for huge pages, and what came of it |
 //! | `has_nodes` / `bind_node` / `node_bytes` | ask for memory of one NUMA node, and what came of it |

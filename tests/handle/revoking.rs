@@ -278,6 +278,49 @@ fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
     assert!(!given.is_revoked());
 }
 
+/// Whoever copies by the library while it is cut off is told so, and not ended.
+#[test]
+fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
+    let broker = Broker::start().unwrap();
+    for _ in 0..100 {
+        let memory = loose_memory();
+        let handle = broker.create(&memory, &me(), Access::ReadWrite, &revocable()).unwrap();
+        let given = handle.open(Access::ReadWrite).unwrap().map().unwrap();
+        let copies = [AtomicBool::new(false), AtomicBool::new(false)];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let bytes = vec![7; SIZE as usize];
+                loop {
+                    match given.write_at(0, &bytes) {
+                        Ok(()) => copies[0].store(true, Ordering::Relaxed),
+                        Err(error) => break assert_eq!(error.kind(), ErrorKind::Revoked),
+                    }
+                }
+            });
+            scope.spawn(|| {
+                let mut bytes = vec![0; SIZE as usize];
+                loop {
+                    match given.read_at(0, &mut bytes) {
+                        Ok(()) => copies[1].store(true, Ordering::Relaxed),
+                        Err(error) => break assert_eq!(error.kind(), ErrorKind::Revoked),
+                    }
+                }
+            });
+            crate::common::until("both copy", || {
+                copies.iter().all(|copied| copied.load(Ordering::Relaxed))
+            });
+            broker.revoke_all(Revoke::Fault).unwrap();
+        });
+    }
+    // Cut off by somebody else, who may write.
+    let memory = loose_memory();
+    let handle = broker.create(&memory, &me(), Access::ReadOnly, &revocable()).unwrap();
+    let given = handle.open(Access::ReadOnly).unwrap().map().unwrap();
+    nix::unistd::ftruncate(&memory, 4096).unwrap();
+    given.read_at(0, &mut [0; 4096]).unwrap();
+    assert_eq!(kind(given.read_at(4000, &mut [0; 100])), ErrorKind::Corrupt);
+}
+
 #[test]
 fn q_19_a_forked_child_is_without_it() {
     let (broker, memory) = (Broker::start().unwrap(), memory());

@@ -362,3 +362,26 @@ pub(crate) fn node_bytes(at: NonNull<u8>, len: usize, node: u32) -> Result<usize
     }
     Ok((there * page).min(len))
 }
+
+/// Copies bytes by the kernel's hand, so that a page that is gone is no signal: false if one of either is. Nothing
+/// where the kernel is not allowed to do it.
+///
+/// # Safety
+/// Nobody but this has the private bytes among the two; the others may change, or vanish, meanwhile.
+pub(crate) unsafe fn copy_if_there(to: *mut u8, from: *const u8, len: usize) -> Option<bool> {
+    let (own, mut done) = (super::process_id() as libc::pid_t, 0);
+    while done < len {
+        let rest = len - done;
+        let [to, from] = [to.wrapping_add(done), from.cast_mut().wrapping_add(done)]
+            .map(|at| libc::iovec { iov_base: at.cast(), iov_len: rest });
+        // SAFETY: the kernel writes to what the caller may write to, or fails.
+        let copied =
+            unsafe { libc::process_vm_readv(own, &raw const to, 1, &raw const from, 1, 0) };
+        match Errno::result(copied) {
+            Ok(copied @ 1..) => done += copied.cast_unsigned(),
+            Err(Errno::EPERM | Errno::ENOSYS) => return None,
+            _ => return Some(false),
+        }
+    }
+    Some(true)
+}
