@@ -1,7 +1,7 @@
 //! Memory over a session: a handle for the process at its other end, as a message.
 
 use super::{Access, Broker, Handle, HandleId, HandleOptions, Recipient};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SessionError};
 use crate::session::Session;
 use crate::shm::SharedMemory;
 use std::time::{Duration, Instant};
@@ -39,7 +39,47 @@ impl Session {
         options: &HandleOptions,
     ) -> Result<HandleId> {
         let handle = broker.create(memory, &Recipient::peer(self)?, access, options)?;
-        match self.send(&handle.to_bytes()) {
+        self.sent(broker, &handle, |bytes| self.send(bytes))
+    }
+
+    /// The same, and waits for room at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`send_memory`](Self::send_memory), and [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
+    ///
+    /// ```
+    /// use ringlane::handle::{Access, Broker, HandleOptions};
+    /// use ringlane::{ErrorKind, SharedMemory, session::Session};
+    /// use std::time::Duration;
+    ///
+    /// let (one, _other) = Session::pair(4096)?;
+    /// let (broker, memory) = (Broker::start()?, SharedMemory::anonymous(4096)?);
+    /// while one.try_send(&[0; 100]).is_ok() {}
+    /// let (options, short) = (HandleOptions::new(), Duration::from_millis(1));
+    /// let sent = one.send_memory_timeout(&broker, &memory, Access::ReadOnly, &options, short);
+    /// assert_eq!(sent.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// assert_eq!(broker.counts().waiting, 0);
+    /// # Ok::<(), ringlane::Error>(())
+    /// ```
+    pub fn send_memory_timeout(
+        &self,
+        broker: &Broker,
+        memory: &SharedMemory,
+        access: Access,
+        options: &HandleOptions,
+        timeout: Duration,
+    ) -> Result<HandleId> {
+        let handle = broker.create(memory, &Recipient::peer(self)?, access, options)?;
+        self.sent(broker, &handle, |bytes| self.send_timeout(bytes, timeout))
+    }
+
+    fn sent(
+        &self,
+        broker: &Broker,
+        handle: &Handle,
+        send: impl FnOnce(&[u8]) -> std::result::Result<(), SessionError>,
+    ) -> Result<HandleId> {
+        match send(&handle.to_bytes()) {
             Ok(()) => Ok(handle.id()),
             Err(error) => {
                 // If the other side has ended, it is gone already.
