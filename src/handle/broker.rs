@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 /// So many may wait to be accepted before the next ones wait to connect.
 const BACKLOG: u32 = 128;
 
-/// So many brokers without a name may one process have.
-const MOST_BROKERS: u32 = 1000;
+/// So many names are tried.
+const MOST_TRIES: u32 = 1000;
 
 /// Makes handles and answers those who redeem them, in a thread of its own or [polled](BrokerOptions::polled). Any
 /// thread can use it. When it is dropped, handles that were not redeemed are void; what was redeemed stays, and cannot be
@@ -421,13 +421,15 @@ fn listen(options: &BrokerOptions) -> Result<((sys::Handle, sys::Identity), Path
     if let Some(name) = &options.name {
         return bind(name);
     }
-    let mut number = 0;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut tries = 1;
     loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("handles-{}-{number}", sys::process_id());
         match bind(&ServiceName::new(&name)?) {
-            // By this process, or one of another namespace.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_BROKERS => {
-                number += 1;
+            // A process of another namespace has this number, too.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < MOST_TRIES => {
+                tries += 1;
             }
             done => return done,
         }
