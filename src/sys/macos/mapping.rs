@@ -160,3 +160,11 @@ pub(crate) unsafe fn bind_node(_at: NonNull<u8>, _len: usize, _node: u32) -> Res
 pub(crate) fn node_bytes(_at: NonNull<u8>, _len: usize, _node: u32) -> Result<usize> {
     Ok(0)
 }
+
+/// No memory is given here that could be cut off.
+///
+/// # Safety
+/// None: it does nothing.
+pub(crate) unsafe fn copy_if_there(_to: *mut u8, _from: *const u8, _len: usize) -> Option<bool> {
+    None
+}
