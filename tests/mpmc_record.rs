@@ -58,6 +58,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..300)
 }
 
+/// Blocks that are in use, and what is in them; `None` is nothing. What came back is marked.
+type Held = (usize, Option<(Vec<u8>, bool)>);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -74,9 +77,8 @@ proptest! {
         producers.push(producers[0].clone());
         let mut consumers: Vec<Consumer> = vec![queue.consumer().unwrap(), queue.consumer().unwrap()];
         consumers.push(consumers[0].clone());
-        // Blocks that are in use, and what is in them; `None` is nothing. What came back is marked.
-        let mut model: VecDeque<(usize, Option<(Vec<u8>, bool)>)> = VecDeque::new();
-        let drop_skipped = |model: &mut VecDeque<(usize, Option<(Vec<u8>, bool)>)>| {
+        let mut model: VecDeque<Held> = VecDeque::new();
+        let drop_skipped = |model: &mut VecDeque<Held>| {
             while matches!(model.front(), Some((_, None))) {
                 model.pop_front();
             }

@@ -61,7 +61,8 @@ struct Inner {
 #[derive(Debug)]
 struct HalfOpen {
     socket: sys::Handle,
-    until: Instant,
+    /// Never if `None`: it is too far for a clock.
+    until: Option<Instant>,
 }
 
 enum Heard {
@@ -354,7 +355,7 @@ impl Inner {
             for _ in 0..MOST_HALF_OPEN {
                 let Some(socket) = sys::accept(&self.listener)? else { break };
                 self.poller.add(socket.as_fd(), Interest::Readable, false, 0)?;
-                let until = Instant::now() + self.options.patience;
+                let until = Instant::now().checked_add(self.options.patience);
                 half_open.push(HalfOpen { socket, until });
             }
             if let Some(session) = self.greet_all(&mut half_open) {
@@ -366,7 +367,7 @@ impl Inner {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(None);
             }
-            let next = half_open.iter().map(|client| client.until).chain(deadline).min();
+            let next = half_open.iter().filter_map(|client| client.until).chain(deadline).min();
             self.poller.next(next.map(|next| next.saturating_duration_since(now)))?;
         }
     }
@@ -376,7 +377,8 @@ impl Inner {
         let mut index = 0;
         while let Some(client) = half_open.get(index) {
             let heard = hear(&client.socket);
-            if matches!(heard, Heard::Nothing) && client.until > Instant::now() {
+            let in_time = client.until.is_none_or(|until| until > Instant::now());
+            if matches!(heard, Heard::Nothing) && in_time {
                 index += 1;
                 continue;
             }

@@ -302,11 +302,8 @@ impl Matrix {
             if same && !G::BATCHES {
                 continue;
             }
-            if cfg!(debug_assertions)
-                && !main
-                && !self.full
-                && !(state.label == "one" || state.label == "gap" && G::BATCHES)
-            {
+            let telling = state.label == "one" || state.label == "gap" && G::BATCHES;
+            if cfg!(debug_assertions) && !(main || self.full || telling) {
                 continue;
             }
             let budget = match (rare, main) {

@@ -326,6 +326,17 @@ fn v_13_who_says_nothing_holds_nobody_up() {
 }
 
 #[test]
+fn times_that_no_clock_can_tell_are_for_ever() {
+    let name = service(&scratch());
+    let server = ServerOptions::new().patience(Duration::MAX).bind(&name).unwrap();
+    let silent = bare_connect(&server);
+    assert!(server.accept_timeout(SHORT).unwrap().is_none());
+    works(&server, &name);
+    assert_eq!(server.turned_away(), 0);
+    drop(silent);
+}
+
+#[test]
 fn a_client_s_server_can_talk_nonsense_too() {
     let good = hello();
     for case in 0..4 {

@@ -68,15 +68,18 @@ fn main() {
     }
 }
 
+/// Passes a crew's messages, and says how long that took.
+type Run = fn(&Crew) -> Duration;
+
 /// Interleaved rounds of each row.
 fn compare(
     shape: &str,
     (producers, consumers): (u64, u64),
-    rows: Vec<(&'static str, fn(&Crew) -> Duration)>,
+    rows: Vec<(&'static str, Run)>,
     rounds: usize,
     budget: Duration,
 ) {
-    let rate = |run: fn(&Crew) -> Duration, messages: u64| {
+    let rate = |run: Run, messages: u64| {
         let crew = Crew::new(producers, consumers, messages);
         crew.messages as f64 / run(&crew).as_secs_f64()
     };
