@@ -15,7 +15,7 @@ program="${CARGO_TARGET_DIR:-crates/peers/target}/release/ringlane-peers"
 # What each part measures, by what the names of its rows hold. None takes much more than a minute.
 parts=(
     "trips-8|round trip 8 B|two lines|one line"
-    "trips-64|round trip 64 B: |call cell round trip 56 B"
+    "trips-64|round trip 64 B: |round trip 56 B"
     "trips-1024|round trip 1 KiB|round trip 64 KiB"
     "trips-large|round trip 1 MiB"
     "one-way-8|one way 8 B|slots of 8 B|spans of 64 x 8 B in place"

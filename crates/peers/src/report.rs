@@ -230,11 +230,11 @@ impl Told {
         for (by, _) in &self.contenders {
             let find = |what: &str| {
                 let whats = costs.iter().filter(|cost| cost.contains(what));
-                let shown = whats.filter_map(|cost| {
+                let mut shown = whats.filter_map(|cost| {
                     let cell = self.cell(cost, by)?;
                     Some(figure(what, cell.bytes, cell.median))
                 });
-                shown.last().unwrap_or_default()
+                shown.next_back().unwrap_or_default()
             };
             let cells = ["64 B, both asleep", "idle waiter", "start", "memory"].map(find);
             if by != FLOORS && cells.iter().any(|cell| !cell.is_empty()) {
