@@ -355,6 +355,7 @@ fn other_rings_are_refused() {
 /// Words and bytes that another process scribbles over make no call panic, hang or reach outside. What comes out
 /// then is anybody's guess.
 #[test]
+#[cfg(target_os = "linux")]
 fn scribbled_words_harm_nobody() {
     use std::os::unix::fs::FileExt;
     let seed = std::process::id().into();
@@ -401,6 +402,7 @@ fn scribbled_words_harm_nobody() {
 
 /// A length that cannot be is said to be so, its blocks come back, and what follows is whole.
 #[test]
+#[cfg(target_os = "linux")]
 fn a_length_that_cannot_be_is_passed_over() {
     use std::os::unix::fs::FileExt;
     for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {

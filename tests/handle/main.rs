@@ -2,7 +2,7 @@
 //! scenario's; `docs/seeds.md` says which promise each one shows.
 //!
 //! Where a scenario takes a second process, the test program runs itself again.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 #![allow(
     unsafe_code,
     reason = "forks, starts processes by number, touches what must not be touched"

@@ -200,7 +200,8 @@ pub(crate) fn seal_writes(_: &Handle) -> Result<()> {
 }
 
 pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
-    Ok(Seals { size: handle.size()? != 0, writes: false })
+    let sized = handle.size()? != 0;
+    Ok(Seals { shrink: sized, size: sized, writes: false })
 }
 
 pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {

@@ -244,7 +244,7 @@ pub(crate) fn seal_writes(_: &Handle) -> Result<()> {
 }
 
 pub(crate) fn seals_of(_: &Handle) -> Result<Seals> {
-    Ok(Seals { size: true, writes: false })
+    Ok(Seals { shrink: true, size: true, writes: false })
 }
 
 pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
