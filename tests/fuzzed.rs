@@ -1,5 +1,5 @@
 //! The inputs that the fuzzers keep, run once each: those that found something, and some that reach far.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 #![allow(unsafe_code, reason = "a hostile side of a session is made of bare memory")]
 #![allow(clippy::disallowed_types, reason = "and rewrites it by atomics")]
 

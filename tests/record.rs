@@ -477,16 +477,18 @@ fn a_successor_follows_a_batch_of_any_length() {
 
 #[test]
 fn a_batch_waits_for_room_and_says_when_there_can_be_none() {
-    let whole = unit();
-    let queue = Queue::private(whole).unwrap();
+    // Where the ring is larger than asked for, what is too much is filled first.
+    let more = (unit() - 4096) / 2048;
+    let queue = Queue::private(unit()).unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
     producer.push(&[1; 1000]).unwrap();
     let thread = std::thread::spawn(move || {
         let mut batch = producer.batch();
         batch.push(&[2; 2000]).unwrap();
-        batch.push(&vec![3; whole - 2596]).unwrap();
+        (0..more).for_each(|_| batch.push(&[6; 2040]).unwrap());
+        batch.push(&[3; 1500]).unwrap();
         let error = batch.push(&[4; 1000]).unwrap_err();
-        let left = whole - (8 + 2000) - (8 + whole - 2592) - 8 - 8;
+        let left = 4096 - (8 + 2000) - (8 + 1504) - 8 - 8;
         assert_eq!(error, ReserveError::TooLarge { len: 1000, max: left });
         batch.push(&vec![5; left]).unwrap();
         let error = batch.push(b"").unwrap_err();
@@ -496,7 +498,8 @@ fn a_batch_waits_for_room_and_says_when_there_can_be_none() {
     });
     assert_eq!(consumer.pop().unwrap(), [1; 1000]);
     assert_eq!(consumer.pop().unwrap(), [2; 2000]);
-    assert_eq!(consumer.pop().unwrap(), vec![3; whole - 2596]);
+    (0..more).for_each(|_| assert_eq!(consumer.pop().unwrap(), [6; 2040]));
+    assert_eq!(consumer.pop().unwrap(), [3; 1500]);
     let left = thread.join().unwrap();
     assert_eq!(consumer.pop().unwrap(), vec![5; left]);
     assert_eq!(consumer.pop(), Err(PopError::Closed));

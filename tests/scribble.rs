@@ -1,7 +1,7 @@
 //! A hostile process that rewrites every byte it can write to, at random, while a victim works: no signal, no panic,
 //! no call that does not end. For a second a role, or as many as `RINGLANE_SCRIBBLE_SECONDS` says; a role is one side
 //! of one kind of ring. A signal or a panic ends the test; a call that hangs, the watchdog ends.
-#![cfg(not(loom))]
+#![cfg(all(target_os = "linux", not(loom)))]
 #![allow(unsafe_code, reason = "scribbles over mapped memory")]
 #![allow(clippy::disallowed_types, reason = "by atomics, as a peer would")]
 
