@@ -170,7 +170,8 @@ impl Life {
         }
     }
 
-    /// The state of an end.
+    /// The state of an end. Each push asks for it.
+    #[inline(always)]
     pub(super) fn state_of(gate: &crate::layout::Gate) -> u32 {
         // ORDERING(state): Acquire. Pairs with ORDERING(state) in Role::close and Link::close: what the peer
         // published before it closed can be seen now.
