@@ -14,6 +14,9 @@ use crew::Crew;
 use peers::PEERS;
 use std::time::Duration;
 
+/// Says how long the messages took.
+type Run = fn(&Crew) -> Duration;
+
 /// Gives the nanoseconds of a round trip.
 type Trip = fn() -> f64;
 
@@ -72,11 +75,11 @@ fn main() {
 fn compare(
     shape: &str,
     (producers, consumers): (u64, u64),
-    rows: Vec<(&'static str, fn(&Crew) -> Duration)>,
+    rows: Vec<(&'static str, Run)>,
     rounds: usize,
     budget: Duration,
 ) {
-    let rate = |run: fn(&Crew) -> Duration, messages: u64| {
+    let rate = |run: Run, messages: u64| {
         let crew = Crew::new(producers, consumers, messages);
         crew.messages as f64 / run(&crew).as_secs_f64()
     };
