@@ -14,6 +14,9 @@ use crew::Crew;
 use peers::PEERS;
 use std::time::Duration;
 
+/// Says how long the messages took.
+type Run = fn(&Crew) -> Duration;
+
 /// Gives the nanoseconds of a round trip.
 type Trip = fn() -> f64;
 

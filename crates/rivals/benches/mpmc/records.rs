@@ -1,6 +1,7 @@
 //! Records from many producers, in the three ways that there are: runs of blocks, blocks of a pool that a queue
 //! names, and a lane for each producer. The last two are prototypes without any safety: what they could do at best.
 
+use super::Run;
 use super::bare::CAPACITY;
 use super::crew::{Crew, Message};
 use super::peers::{name, parts, until};
@@ -9,8 +10,6 @@ use ringlane::{Name, mpmc, mpmc_record, record};
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::time::Duration;
-
-type Run = fn(&Crew) -> Duration;
 
 /// One way, for each size.
 pub(crate) struct Way {
