@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # ringlane in one run with its peers: builds crates/peers, runs it part by part, prints the tables, and leaves
 # what each part told, the tables and the plots in DIRECTORY. Then rings for many, from crates/rivals.
-# RINGLANE_UNDER is a command that each part is run under; RINGLANE_ROUNDS says how often each row is run.
+# Needs libclang and a C compiler for iceoryx2; RINGLANE_LIGHT=1 leaves iceoryx2 and zenoh out. RINGLANE_UNDER
+# is a command that each part is run under; RINGLANE_ROUNDS says how often each row is run.
 # Usage: ci/compare.sh [DIRECTORY [PART...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 into=${1:-target/compare}
 shift || true
 mkdir -p "$into"
+features=(--features heavy)
+[ -z "${RINGLANE_LIGHT:-}" ] || features=()
 manifest=crates/peers/Cargo.toml
-cargo build --release --locked --manifest-path "$manifest"
+cargo build --release --locked --manifest-path "$manifest" "${features[@]}"
 program="${CARGO_TARGET_DIR:-crates/peers/target}/release/ringlane-peers"
 
 # What each part measures, by what the names of its rows hold. None takes much more than a minute.

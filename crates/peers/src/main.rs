@@ -17,6 +17,11 @@ mod shm_primitives;
 mod shmem_ipc;
 mod threads;
 
+#[cfg(feature = "iceoryx2")]
+mod iceoryx2;
+#[cfg(feature = "zenoh")]
+mod zenoh;
+
 use ringlane_bench::{Plan, Row, enter, rows};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,6 +37,10 @@ fn all() -> Vec<Row> {
     all.extend(ringfire::rows());
     all.extend(shmem_ipc::rows());
     all.extend(shm_primitives::rows());
+    #[cfg(feature = "iceoryx2")]
+    all.extend(iceoryx2::rows());
+    #[cfg(feature = "zenoh")]
+    all.extend(zenoh::rows());
     all.extend(ipc_channel::rows());
     all.extend(kernel::rows());
     all.extend(threads::rows());
