@@ -71,9 +71,6 @@ fn main() {
     }
 }
 
-/// Passes a crew's messages, and says how long that took.
-type Run = fn(&Crew) -> Duration;
-
 /// Interleaved rounds of each row.
 fn compare(
     shape: &str,
