@@ -18,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
-use nix::fcntl::FcntlArg;
 #[cfg(not(loom))]
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::SigSet;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
@@ -52,6 +52,13 @@ fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
 }
 
 /// A path that reaches the open object itself, whatever happened to its name.
+/// What this process may have of something.
+#[allow(clippy::useless_conversion, reason = "widths differ by target")]
+fn limit_of(what: Resource) -> Result<u64> {
+    let (soft, _) = getrlimit(what).map_err(failed("getrlimit"))?;
+    Ok(soft.into())
+}
+
 fn path_of(handle: &Handle) -> String {
     format!("/proc/self/fd/{}", handle.as_raw_fd())
 }
@@ -64,14 +71,29 @@ pub(crate) fn page_size() -> usize {
     })
 }
 
-fn lock_request(kind: libc::c_int, byte: u32, bytes: u32) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
+/// The call, and what it takes, in which offsets have 64 bits wherever we run.
+#[cfg(target_pointer_width = "64")]
+use libc::{SYS_fcntl as FCNTL, flock as FileLock};
+#[cfg(not(target_pointer_width = "64"))]
+use libc::{SYS_fcntl64 as FCNTL, flock64 as FileLock};
+
+/// Sets a lock of so many bytes, or looks who has one. What the kernel made of the request.
+fn file_lock(
+    handle: &Handle,
+    command: libc::c_int,
+    byte: u32,
+    bytes: u32,
+) -> nix::Result<FileLock> {
+    let mut request = FileLock {
+        l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: LOCK_BASE + i64::from(byte),
         l_len: i64::from(bytes),
         l_pid: 0,
-    }
+    };
+    // SAFETY: both commands take such a request, and keep nothing of it.
+    let done = unsafe { libc::syscall(FCNTL, handle.as_raw_fd(), command, &raw mut request) };
+    Errno::result(done).map(|_| request)
 }
 
 /// A lock that this process holds until it is dropped, or the process ends.
@@ -99,8 +121,7 @@ pub(crate) fn is_locked_beside(lock: &Lock, byte: u32) -> Result<bool> {
 }
 
 pub(super) fn set_lock(handle: &Handle, byte: u32, bytes: u32) -> Result<bool> {
-    let request = lock_request(libc::F_WRLCK, byte, bytes);
-    match nix::fcntl::fcntl(handle, FcntlArg::F_OFD_SETLK(&request)) {
+    match file_lock(handle, libc::F_OFD_SETLK, byte, bytes) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(Error::os("lock the role", errno as i32)),
@@ -109,10 +130,9 @@ pub(super) fn set_lock(handle: &Handle, byte: u32, bytes: u32) -> Result<bool> {
 
 /// Whether anybody has the lock.
 pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
-    let mut request = lock_request(libc::F_WRLCK, byte, 1);
-    nix::fcntl::fcntl(handle, FcntlArg::F_OFD_GETLK(&mut request))
+    let found = file_lock(handle, libc::F_OFD_GETLK, byte, 1)
         .map_err(failed("look at the role's lock"))?;
-    Ok(i32::from(request.l_type) != libc::F_UNLCK)
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
 }
 
 /// A number that is another one in a forked child. The process id would not do: a child in a PID namespace
@@ -144,8 +164,7 @@ pub(crate) fn process_token() -> u64 {
 #[cfg(not(loom))]
 fn fresh() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    now.map_or(1, |now| now.tv_sec().cast_unsigned() << 30 | now.tv_nsec().cast_unsigned())
-        | 1 << 63
+    now.map_or(1, |now| Duration::from(now).as_nanos() as u64) | 1 << 63
 }
 
 /// The address of a page that is zeroes in a forked child, see `madvise(2)`; nothing before Linux 4.14.
@@ -253,13 +272,11 @@ pub(crate) fn wait_either(
     let both = [of(word, expected), of(own, own_expected)];
     let clock = libc::CLOCK_MONOTONIC;
     let Ok(now) = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC) else { return };
-    let until =
-        Duration::new(now.tv_sec().cast_unsigned(), now.tv_nsec() as u32).saturating_add(timeout);
-    let until = libc::timespec {
-        tv_sec: libc::time_t::try_from(until.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: i64::from(until.subsec_nanos()) as _,
-    };
-    // SAFETY: the words, the list and the timespec outlive the call; the kernel only reads them.
+    let until = Duration::from(now).saturating_add(timeout);
+    // The kernel's time of 64 bits, whatever the C library's is.
+    let until: [i64; 2] =
+        [until.as_secs().try_into().unwrap_or(i64::MAX), until.subsec_nanos().into()];
+    // SAFETY: the words, the list and the time outlive the call; the kernel only reads them.
     let slept = unsafe { libc::syscall(libc::SYS_futex_waitv, both.as_ptr(), 2, 0, &until, clock) };
     if slept < 0 && Errno::last() == Errno::ENOSYS {
         wait(word, expected, timeout.min(NAP));

@@ -61,9 +61,6 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows, loom)))]
 compile_error!("ringlane has no file in src/sys for this platform");
 
-#[cfg(all(target_os = "linux", not(target_pointer_width = "64")))]
-compile_error!("ringlane locks bytes beyond 2^32 of a file, which takes a 64-bit Linux so far");
-
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

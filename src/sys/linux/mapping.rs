@@ -6,7 +6,7 @@ use super::{Handle, failed, page_size};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::Resource;
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -34,8 +34,9 @@ fn past_address_space() -> Error {
     Error::new(ErrorKind::OutOfRange, "a mapping past the address space")
 }
 
-fn offset_of(offset: u64) -> Result<i64> {
-    i64::try_from(offset).map_err(|_| Error::new(ErrorKind::OutOfRange, "offset past any file"))
+fn offset_of(offset: u64) -> Result<libc::off_t> {
+    libc::off_t::try_from(offset)
+        .map_err(|_| Error::new(ErrorKind::OutOfRange, "offset past any file"))
 }
 
 pub(crate) fn map(
@@ -145,8 +146,9 @@ pub(crate) unsafe fn map_twice_at(
         let address = NonZeroUsize::new(base.as_ptr().addr() + at);
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
         let access = protection(access.into());
+        let (len, offset) = (length(len)?, offset_of(offset as u64)?);
         // SAFETY: the range is the caller's, as the contract says.
-        unsafe { nix::sys::mman::mmap(address, length(len)?, access, flags, handle, offset as i64) }
+        unsafe { nix::sys::mman::mmap(address, len, access, flags, handle, offset) }
             .map_err(failed("map"))
     };
     place(0, head + body, 0).and_then(|_| place(head + body, body, head)).map(drop)
@@ -211,7 +213,7 @@ pub(crate) unsafe fn lock_pages(at: NonNull<u8>, len: usize) -> Result<()> {
     match unsafe { nix::sys::mman::mlock(at.cast::<c_void>(), len) } {
         Ok(()) => Ok(()),
         Err(errno @ (Errno::EPERM | Errno::ENOMEM | Errno::EAGAIN)) => {
-            let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(failed("getrlimit"))?;
+            let limit = super::limit_of(Resource::RLIMIT_MEMLOCK)?;
             // Without the right to lock more, a limit that holds; else there is no memory for the pages.
             let kind =
                 if errno == Errno::EPERM || len as u64 > limit || !nix::unistd::geteuid().is_root()

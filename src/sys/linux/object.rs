@@ -8,7 +8,7 @@ use nix::fcntl::{
     AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, FdFlag, Flock, FlockArg, OFlag, SealFlag,
 };
 use nix::sys::memfd::MFdFlags;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::Resource;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC};
 use std::ffi::CString;
@@ -41,8 +41,8 @@ pub(crate) fn create_anonymous(label: &str) -> Result<Handle> {
     nix::sys::memfd::memfd_create(label.as_c_str(), flags).map_err(failed("memfd_create"))
 }
 
-fn offset_of(len: u64) -> Result<i64> {
-    i64::try_from(len)
+fn offset_of(len: u64) -> Result<libc::off_t> {
+    libc::off_t::try_from(len)
         .map_err(|_| Error::new(ErrorKind::InvalidSize, format!("{len} bytes is past any limit")))
 }
 
@@ -109,7 +109,7 @@ fn allocated(handle: &Handle) -> Result<u64> {
 
 /// Growing past the limit is a signal that ends the process, so it is asked for first.
 fn check_file_limit(len: u64) -> Result<()> {
-    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(failed("getrlimit"))?;
+    let limit = super::limit_of(Resource::RLIMIT_FSIZE)?;
     if len > limit {
         let text = format!("{len} bytes is past this process's file size limit of {limit}");
         return Err(Error::new(ErrorKind::NoSpace, text));
@@ -374,8 +374,9 @@ fn fstat(handle: &Handle) -> Result<FileStat> {
     nix::sys::stat::fstat(handle).map_err(failed("fstat"))
 }
 
+#[allow(clippy::unnecessary_cast, reason = "widths differ by target")]
 fn identity_of(stat: &FileStat) -> Identity {
-    Identity { device: stat.st_dev, object: stat.st_ino }
+    Identity { device: stat.st_dev, object: stat.st_ino as u64 }
 }
 
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "widths differ by target")]
@@ -395,7 +396,7 @@ pub(crate) fn effective_user() -> u32 {
 }
 
 pub(crate) fn read_at(handle: &Handle, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-    let offset = i64::try_from(offset)
+    let offset = libc::off_t::try_from(offset)
         .map_err(|_| Error::new(ErrorKind::InvalidSize, "offset past any file"))?;
     nix::sys::uio::pread(handle, buffer, offset).map_err(failed("read"))
 }

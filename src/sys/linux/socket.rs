@@ -121,7 +121,7 @@ pub(crate) fn connect(path: &Path, timeout: Option<Duration>) -> Result<Handle> 
             // 0 would be for ever.
             let left = deadline.saturating_duration_since(Instant::now());
             let micros = left.as_micros().clamp(1, 1 << 40) as i64;
-            let left = TimeVal::new(micros / 1_000_000, micros % 1_000_000);
+            let left = TimeVal::new((micros / 1_000_000) as _, (micros % 1_000_000) as _);
             nix::sys::socket::setsockopt(&socket, SendTimeout, &left)
                 .map_err(failed("setsockopt"))?;
         }
