@@ -130,8 +130,8 @@ pub(super) fn set_lock(handle: &Handle, byte: u32, bytes: u32) -> Result<bool> {
 
 /// Whether anybody has the lock.
 pub(crate) fn is_locked(handle: &Handle, byte: u32) -> Result<bool> {
-    let found = file_lock(handle, libc::F_OFD_GETLK, byte, 1)
-        .map_err(failed("look at the role's lock"))?;
+    let found =
+        file_lock(handle, libc::F_OFD_GETLK, byte, 1).map_err(failed("look at the role's lock"))?;
     Ok(i32::from(found.l_type) != libc::F_UNLCK)
 }
 
