@@ -51,7 +51,8 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
 
 fn sources() -> String {
     let files = ["error", "shm/options", "shm/map", "shm/mapping", "shm/memory", "shm/name"];
-    let folders = ["src/error", "src/session", "src/handle"].map(|of| fs::read_dir(root().join(of)));
+    let folders =
+        ["src/error", "src/session", "src/handle"].map(|of| fs::read_dir(root().join(of)));
     let more = folders.into_iter().flat_map(|folder| folder.expect("a folder of sources"));
     let more = more.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"));
     files.map(|file| text(&format!("src/{file}.rs"))).into_iter().chain(more).collect()
