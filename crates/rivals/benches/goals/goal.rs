@@ -113,6 +113,12 @@ const GOALS: &[Goal] = &[
         Rate(1.5),
     ),
     goal(
+        "one way 1 KiB, in place / rtrb (threads)",
+        "spsc one way 1 KiB, in place",
+        Rows(&["rtrb one way 1 KiB, 16 slots", "rtrb one way 1 KiB, 8 slots"]),
+        Rate(1.5),
+    ),
+    goal(
         "frames of 64 KiB, 2 fit / bare in place",
         "record frames of 64 KiB, 2 fit",
         Rows(&["frames of 64 KiB in place, 2 fit"]),
