@@ -262,6 +262,7 @@ fn sources() -> Vec<Source> {
     let files = files_below(&src, ".rs").into_iter().map(|path| {
         let text = fs::read_to_string(&path).expect("a source is text");
         let below = path.strip_prefix(&src).expect("it is below src").to_str().expect("in ASCII");
+        let below = &below.replace(std::path::MAIN_SEPARATOR, "/");
         Source::new(below, &text)
     });
     let files: Vec<Source> = files.collect();
