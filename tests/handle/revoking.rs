@@ -91,9 +91,11 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
                         broker.revoke_handle(id, Revoke::Wipe).map_err(|e| e.kind()).err(),
                         broker.delete(id).map_err(|e| e.kind()).err(),
                         broker.try_serve().map_err(|e| e.kind()).err(),
+                        broker.guarantees(id).map_err(|e| e.kind()).err(),
                     ];
+                    let nothing = broker.counts().revocable == 0;
                     drop(broker);
-                    let held = all.into_iter().all(|kind| kind.is_some_and(refused));
+                    let held = nothing && all.into_iter().all(|kind| kind.is_some_and(refused));
                     // SAFETY: ends the child.
                     unsafe { libc::_exit(i32::from(held)) };
                 }
