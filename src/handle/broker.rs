@@ -132,7 +132,6 @@ impl Broker {
         let mut broker = Broker { inner: Arc::new(inner), thread: None };
         // From here on, a failure removes the name.
         let inner = &broker.inner;
-        sys::tell_senders(&inner.listener)?;
         sys::set_socket_mode(&inner.path, inner.options.mode)?;
         inner.poller.add(inner.listener.as_fd(), Interest::Readable, false, SOCKETS)?;
         inner.poller.add(inner.look.as_fd(), Interest::Readable, false, LOOK)?;
@@ -288,7 +287,8 @@ impl Broker {
     /// Who holds each promise of a handle, as its memory is now.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidHandle`] if there is no such handle, and what the operating system says.
+    /// [`ErrorKind::InvalidHandle`] if there is no such handle; [`ErrorKind::PermissionDenied`] in a forked child; and
+    /// what the operating system says.
     ///
     /// ```
     /// # use ringlane::handle::{Access, Broker, HandleOptions, Recipient};
@@ -301,19 +301,26 @@ impl Broker {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn guarantees(&self, id: HandleId) -> Result<Guarantees> {
-        let table = self.inner.table();
-        let found = table.get(id).ok_or_else(unknown).and_then(guarantees_of);
-        found.map_err(|e| e.on("ask who holds the promises of a handle"))
+        let find = || {
+            self.inner.check_owner()?;
+            self.inner.table().get(id).ok_or_else(unknown).and_then(guarantees_of)
+        };
+        find().map_err(|e: Error| e.on("ask who holds the promises of a handle"))
     }
 
-    /// What it has, and what it has done.
+    /// What it has, and what it has done. A forked child's copy has nothing.
     ///
     /// ```
     /// println!("{:?}", ringlane::handle::Broker::start()?.counts());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn counts(&self) -> Counts {
-        self.inner.table().counts()
+        // In a forked child the lock may be that of a thread which is not there.
+        if self.inner.check_owner().is_ok() {
+            self.inner.table().counts()
+        } else {
+            Counts::default()
+        }
     }
 
     /// Answers all who ask now, and lets go of what is over: for a broker that is [polled](BrokerOptions::polled). Never
@@ -396,8 +403,17 @@ impl Drop for Broker {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.check_owner().is_ok() {
-            let _ = sys::unlink_socket(&self.path, self.identity);
+        if self.check_owner().is_err() {
+            return;
+        }
+        let _ = sys::unlink_socket(&self.path, self.identity);
+        // A forked child may have copies of the sockets, and who asked would wait for it.
+        sys::shut_down(&self.listener);
+        let clients = self.clients.get_mut().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().for_each(Client::shut_down);
+        // After this nobody can connect, so there are no more than wait by now.
+        while let Ok(Some(socket)) = sys::accept(&self.listener) {
+            sys::shut_down(&socket);
         }
     }
 }
@@ -409,6 +425,11 @@ impl AsFd for Broker {
     }
 }
 
+/// Has the kernel say who sends, and take no descriptors along.
+pub(super) fn hear_only(socket: &sys::Handle) -> Result<()> {
+    sys::tell_senders(socket).and_then(|()| sys::refuse_handles(socket))
+}
+
 /// The socket, and where it is. Without a name it gets one by the process's number, so that what a killed one leaves
 /// is replaced when the number comes again.
 fn listen(options: &BrokerOptions) -> Result<((sys::Handle, sys::Identity), PathBuf)> {
@@ -416,7 +437,7 @@ fn listen(options: &BrokerOptions) -> Result<((sys::Handle, sys::Identity), Path
         // Recipients are in other directories.
         let path = std::path::absolute(name.path_to_bind()?)
             .map_err(|e| Error::os("find the path", e.raw_os_error().unwrap_or(libc::EINVAL)))?;
-        Ok((sys::listen(&path, options.mode, BACKLOG)?, path))
+        Ok((sys::listen(&path, options.mode, BACKLOG, hear_only)?, path))
     };
     if let Some(name) = &options.name {
         return bind(name);

@@ -56,7 +56,9 @@ impl Grip {
         match (how, &self.writer) {
             (Revoke::Wipe, Some(writer)) => match &self.mapping {
                 Some(mapping) if sys::seals_of(&writer.handle)?.writes => wipe(mapping),
-                _ => sys::empty_range(&writer.handle, self.from, self.len),
+                _ if self.part => sys::empty_range(&writer.handle, self.from, self.len),
+                // It may have grown since, and its last page may be full beyond its size.
+                _ => sys::empty_range(&writer.handle, 0, i64::MAX as u64),
             },
             (Revoke::Fault, Some(writer)) => sys::resize_alone(&writer.handle, 0, false),
             _ => Ok(()),

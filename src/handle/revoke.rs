@@ -151,18 +151,34 @@ fn check(table: &Table, ids: &[HandleId], how: Revoke) -> Result<()> {
     }
     let chosen: std::collections::HashSet<_> = ids.iter().collect();
     let used = ids.iter().filter_map(|id| table.get(*id)).filter(|entry| entry.used);
+    let mut spans = Vec::new();
     for (entry, grip) in used.filter_map(|entry| entry.grip.as_ref().map(|grip| (entry, grip))) {
         grip.check(how)?;
-        let others = table.iter().filter(|(id, _)| !chosen.contains(id));
-        let shared = |other: &super::table::Entry| match how {
-            // The pages of all parts go.
-            Revoke::Fault => other.object.identity == entry.object.identity,
-            _ => other.overlaps(entry),
-        };
-        if others.into_iter().any(|(_, other)| shared(other)) {
-            let text = "another handle has bytes of the same memory";
-            return Err(Error::new(ErrorKind::InUse, text));
-        }
+        let (object, from, to) = entry.span();
+        // The pages of all parts go.
+        let (from, to) = if how == Revoke::Fault { (0, u64::MAX) } else { (from, to) };
+        spans.push((object, from, to, false));
+    }
+    let others = table.iter().filter(|(id, _)| !chosen.contains(id));
+    spans.extend(others.map(|(_, other)| other.span()).map(|(of, from, to)| (of, from, to, true)));
+    if meet(spans) {
+        return Err(Error::new(ErrorKind::InUse, "another handle has bytes of the same memory"));
     }
     Ok(())
+}
+
+/// Whether any of an object's spans that are others' shares bytes with one that is not. In one go, as there may be very
+/// many, and the broker waits meanwhile.
+fn meet(mut spans: Vec<((u64, u64), u64, u64, bool)>) -> bool {
+    spans.sort_unstable();
+    // Where the spans so far end: ours, and others'.
+    let (mut at, mut ends) = (None, [0, 0]);
+    spans.into_iter().any(|(object, from, to, other)| {
+        if at.replace(object) != Some(object) {
+            ends = [0, 0];
+        }
+        let own = usize::from(other);
+        ends[own] = to.max(ends[own]);
+        from < ends[1 - own]
+    })
 }

@@ -1,6 +1,6 @@
 //! The broker's socket: bounded work for whoever connects, and one answer for each question.
 
-use super::broker::Inner;
+use super::broker::{Inner, hear_only};
 use super::table::Taken;
 use super::wire::{Answer, Outcome, Question, bytes_of};
 use crate::error::Result;
@@ -28,6 +28,13 @@ pub(super) struct Client {
     socket: sys::Handle,
     /// Nothing for one that may take as long as it likes.
     until: Option<Instant>,
+}
+
+impl Client {
+    /// A forked child may have a copy of the socket: it is told, not just closed.
+    pub(super) fn shut_down(&self) {
+        sys::shut_down(&self.socket);
+    }
 }
 
 impl Inner {
@@ -67,7 +74,7 @@ impl Inner {
                     break;
                 }
             };
-            let known = sys::tell_senders(&socket)
+            let known = hear_only(&socket)
                 .and_then(|()| self.poller.add(socket.as_fd(), Interest::Readable, false, SOCKETS));
             if known.is_ok() {
                 let until = Instant::now().checked_add(self.options.patience);
@@ -139,10 +146,9 @@ impl Inner {
         }
     }
 
-    /// A forked child may have a copy of the socket: it is told, not just closed.
     fn hang_up(&self, client: &Client) {
         self.poller.remove(client.socket.as_fd());
-        sys::shut_down(&client.socket);
+        client.shut_down();
     }
 
     /// What a broker's thread does.

@@ -26,11 +26,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Whether bytes of this and of that are the same.
-    pub(super) fn overlaps(&self, other: &Entry) -> bool {
-        let of = |entry: &Entry| entry.part.map_or((0, u64::MAX), |(from, len)| (from, from + len));
-        let (a, b) = (of(self), of(other));
-        self.object.identity == other.object.identity && a.0 < b.1 && b.0 < a.1
+    /// Which object's bytes these are, the first, and the first that is none of them any more.
+    pub(super) fn span(&self) -> ((u64, u64), u64, u64) {
+        let sys::Identity { device, object } = self.object.identity;
+        let (from, to) = self.part.map_or((0, u64::MAX), |(from, len)| (from, from + len));
+        ((device, object), from, to)
     }
 }
 

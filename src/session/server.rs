@@ -131,7 +131,7 @@ impl Server {
         let path = name.path_to_bind()?;
         // Nobody of the group gets in before the group is the right one.
         let first = if options.group.is_some() { options.mode & 0o700 } else { options.mode };
-        let (listener, identity) = sys::listen(&path, first, options.backlog)?;
+        let (listener, identity) = sys::listen(&path, first, options.backlog, |_| Ok(()))?;
         let server = Server {
             inner: Arc::new(Inner {
                 listener,

@@ -141,6 +141,42 @@ fn a_broker_without_a_thread_serves_when_it_is_told_to() {
 }
 
 #[test]
+fn a_forked_child_keeps_nobody_waiting_for_a_broker_that_is_gone() {
+    use crate::callers::{connected, question};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let broker = BrokerOptions::new().polled(true).start().unwrap();
+    let handle = broker.create(&memory(), &me(), Access::ReadOnly, &options()).unwrap();
+    let path = broker.path().to_str().unwrap().to_owned();
+    // One that was accepted, and one that was not.
+    let silent = connected(&path);
+    broker.try_serve().unwrap();
+    let asking = connected(&path);
+    nix::unistd::write(&asking, &question(&handle)).unwrap();
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    // SAFETY: the child makes system calls alone, and exits.
+    let child = match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            drop(writer);
+            let _ = nix::unistd::read(&reader, &mut [0]);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        nix::unistd::ForkResult::Parent { child } => child,
+    };
+    drop(broker);
+    for socket in [silent, asking] {
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        let most = PollTimeout::try_from(PATIENCE).unwrap();
+        assert_eq!(poll(&mut polled, most).unwrap(), 1, "nobody hung up");
+        assert_eq!(nix::unistd::read(&socket, &mut [0; 64]).unwrap_or(0), 0);
+    }
+    assert_eq!(kind(handle.open_timeout(Access::ReadOnly, PATIENCE)), ErrorKind::InvalidHandle);
+    drop((reader, writer));
+    nix::sys::wait::waitpid(child, None).unwrap();
+}
+
+#[test]
 fn a_broker_that_is_gone_leaves_nothing_and_its_handles_are_void() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
     let identity = crate::support::identity_of(&memory);

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use ringlane::handle::{Access, Broker, BrokerOptions, Guarantee, Revoke};
-use ringlane::{ErrorKind, MapOptions, Name};
+use ringlane::{ErrorKind, MapOptions, Name, SharedMemory};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -91,9 +91,11 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
                         broker.revoke_handle(id, Revoke::Wipe).map_err(|e| e.kind()).err(),
                         broker.delete(id).map_err(|e| e.kind()).err(),
                         broker.try_serve().map_err(|e| e.kind()).err(),
+                        broker.guarantees(id).map_err(|e| e.kind()).err(),
                     ];
+                    let nothing = broker.counts().revocable == 0;
                     drop(broker);
-                    let held = all.into_iter().all(|kind| kind.is_some_and(refused));
+                    let held = nothing && all.into_iter().all(|kind| kind.is_some_and(refused));
                     // SAFETY: ends the child.
                     unsafe { libc::_exit(i32::from(held)) };
                 }
@@ -369,6 +371,43 @@ fn one_is_not_wiped_with_what_another_has() {
     child.done();
     broker.revoke_handle(shared, Revoke::Cooperative).unwrap();
     assert_eq!(broker.counts().revocable, 0);
+}
+
+#[test]
+fn what_has_grown_is_wiped_to_its_end() {
+    let (broker, memory) = (Broker::start().unwrap(), loose_memory());
+    let handle = broker.create(&memory, &me(), Access::ReadWrite, &revocable()).unwrap();
+    let given = handle.open(Access::ReadWrite).unwrap();
+    memory.set_size(2 * SIZE).unwrap();
+    let mapping = memory.map().unwrap();
+    mapping.write_at(2 * SIZE as usize - 1, &[4]).unwrap();
+    broker.revoke(&me(), Revoke::Wipe).unwrap();
+    assert!(given.is_revoked());
+    assert_eq!(byte(&mapping, 2 * SIZE as usize - 1), 0);
+    assert_eq!(memory.size().unwrap(), 2 * SIZE);
+}
+
+#[test]
+fn one_of_many_is_wiped_where_no_other_is() {
+    const PAGES: u64 = 200;
+    let (broker, memory) = (Broker::start().unwrap(), SharedMemory::anonymous(PAGES * 4096));
+    let memory = memory.unwrap();
+    let make = |from: u64, to: u64| {
+        let options = revocable().range(from * 4096..to * 4096).clone();
+        let handle = broker.create(&memory, &me(), Access::ReadOnly, &options).unwrap();
+        let id = handle.id();
+        (id, handle.open(Access::ReadOnly).unwrap())
+    };
+    let each: Vec<_> = (0..PAGES - 2).map(|page| make(page, page + 1)).collect();
+    // The last two share a page; the one before them shares none.
+    let (first, second) = (make(PAGES - 2, PAGES), make(PAGES - 1, PAGES));
+    assert_eq!(kind(broker.revoke_handle(first.0, Revoke::Wipe)), ErrorKind::InUse);
+    assert_eq!(kind(broker.revoke_handle(second.0, Revoke::Wipe)), ErrorKind::InUse);
+    broker.revoke_handle(each[each.len() - 1].0, Revoke::Wipe).unwrap();
+    assert_eq!(kind(broker.revoke_handle(each[0].0, Revoke::Fault)), ErrorKind::Unsupported);
+    let done = broker.revoke_all(Revoke::Wipe).unwrap();
+    assert_eq!(done.taken_back as u64, PAGES - 1);
+    assert!(each.iter().all(|(_, given)| given.is_revoked()));
 }
 
 #[test]

@@ -69,10 +69,17 @@ fn is_stale(path: &Path) -> Result<bool> {
     Ok(probe == Err(Errno::ECONNREFUSED))
 }
 
-pub(crate) fn listen(path: &Path, mode: u32, backlog: u32) -> Result<(Handle, Identity)> {
+/// `prepare` sees the socket before anybody can connect to it.
+pub(crate) fn listen(
+    path: &Path,
+    mode: u32,
+    backlog: u32,
+    prepare: impl FnOnce(&Handle) -> Result<()>,
+) -> Result<(Handle, Identity)> {
     let address = address(path)?;
     let _turn = take_turn_in(path)?;
     let socket = socket()?;
+    prepare(&socket)?;
     // Before it is bound: then the name never has other rights than these, whatever the umask.
     nix::sys::stat::fchmod(&socket, Mode::from_bits_truncate(mode)).map_err(failed("fchmod"))?;
     let mut bound = nix::sys::socket::bind(socket.as_raw_fd(), &address);
@@ -201,6 +208,28 @@ pub(crate) fn has_ended(process: &Handle) -> Result<bool> {
 /// Has the kernel say of each message who sent it, whoever connected.
 pub(crate) fn tell_senders(socket: &Handle) -> Result<()> {
     nix::sys::socket::setsockopt(socket, PassCred, &true).map_err(failed("setsockopt"))
+}
+
+/// Has the kernel refuse messages that bring descriptors, from Linux 6.16 on. Dropping them here would not do: a close may
+/// wait, as that of a TCP socket that lingers does, for as long as who sent it likes.
+pub(crate) fn refuse_handles(socket: &Handle) -> Result<()> {
+    // The C library's headers have no name for it yet.
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let no: libc::c_int = 0;
+    // SAFETY: the pointer and the length are those of a number that the kernel only reads.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const no).cast(),
+            size_of_val(&no) as libc::socklen_t,
+        )
+    };
+    match Errno::result(set) {
+        Ok(_) | Err(Errno::ENOPROTOOPT) => Ok(()),
+        Err(errno) => Err(Error::os("setsockopt", errno as i32)),
+    }
 }
 
 pub(crate) fn send(socket: &Handle, bytes: &[u8], handles: &[&Handle]) -> Result<bool> {
