@@ -104,6 +104,28 @@ fn what_is_taken_is_not_written_before_it_is_acknowledged() {
     });
 }
 
+/// Who gives room up may have written there before: that comes before what the next one writes.
+#[test]
+fn what_is_given_up_is_not_written_any_more() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        model(move || {
+            let queue = queue(1, 0, delivery);
+            let (mut one, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+            let mut other = one.clone();
+            let thread = thread::spawn(move || {
+                if let Ok(mut room) = one.try_reserve(1) {
+                    room.write_at(0, &[1]);
+                }
+            });
+            let nothing = consumer.try_pop().unwrap_err();
+            assert!(matches!(nothing, PopError::Empty | PopError::Stalled { .. }));
+            let pushed = push(&mut other, 1, &[2]);
+            thread.join().unwrap();
+            assert_eq!(consumer.try_pop().is_ok(), pushed);
+        });
+    }
+}
+
 #[test]
 fn what_is_given_back_comes_again_whole() {
     model(|| {
