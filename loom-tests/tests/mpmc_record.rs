@@ -168,3 +168,21 @@ fn a_sleeping_producer_wakes_for_all_of_its_room() {
         assert_eq!(rest(&mut consumer), [[0_u8; 0]]);
     });
 }
+
+/// Others may move the head past what is given up, and have no use for the room: who sleeps for it is told.
+#[test]
+fn a_sleeping_producer_wakes_for_what_is_given_up() {
+    model(|| {
+        let queue = queue(4, 0, Delivery::AtLeastOnce);
+        let (mut one, _consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let (mut asleep, mut other) = (one.clone(), one.clone());
+        asleep.set_wait(Wait::Park);
+        let room = one.try_reserve(1).unwrap();
+        assert!(push(&mut other, 3, &[1]));
+        let sleeper = thread::spawn(move || asleep.reserve(1).unwrap().commit_len(0));
+        let long = thread::spawn(move || assert!(other.try_reserve(2 * BLOCK).is_err()));
+        drop(room);
+        sleeper.join().unwrap();
+        long.join().unwrap();
+    });
+}
