@@ -104,6 +104,28 @@ fn what_is_taken_is_not_written_before_it_is_acknowledged() {
     });
 }
 
+/// Who gives room up may have written there before: that comes before what the next one writes.
+#[test]
+fn what_is_given_up_is_not_written_any_more() {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        model(move || {
+            let queue = queue(1, 0, delivery);
+            let (mut one, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+            let mut other = one.clone();
+            let thread = thread::spawn(move || {
+                if let Ok(mut room) = one.try_reserve(1) {
+                    room.write_at(0, &[1]);
+                }
+            });
+            let nothing = consumer.try_pop().unwrap_err();
+            assert!(matches!(nothing, PopError::Empty | PopError::Stalled { .. }));
+            let pushed = push(&mut other, 1, &[2]);
+            thread.join().unwrap();
+            assert_eq!(consumer.try_pop().is_ok(), pushed);
+        });
+    }
+}
+
 #[test]
 fn what_is_given_back_comes_again_whole() {
     model(|| {
@@ -144,5 +166,23 @@ fn a_sleeping_producer_wakes_for_all_of_its_room() {
         let (first, second, mut consumer) = thread.join().unwrap();
         assert_eq!((first, second), (Ok(vec![1]), Ok(vec![2])));
         assert_eq!(rest(&mut consumer), [[0_u8; 0]]);
+    });
+}
+
+/// Others may move the head past what is given up, and have no use for the room: who sleeps for it is told.
+#[test]
+fn a_sleeping_producer_wakes_for_what_is_given_up() {
+    model(|| {
+        let queue = queue(4, 0, Delivery::AtLeastOnce);
+        let (mut one, _consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let (mut asleep, mut other) = (one.clone(), one.clone());
+        asleep.set_wait(Wait::Park);
+        let room = one.try_reserve(1).unwrap();
+        assert!(push(&mut other, 3, &[1]));
+        let sleeper = thread::spawn(move || asleep.reserve(1).unwrap().commit_len(0));
+        let long = thread::spawn(move || assert!(other.try_reserve(2 * BLOCK).is_err()));
+        drop(room);
+        sleeper.join().unwrap();
+        long.join().unwrap();
     });
 }

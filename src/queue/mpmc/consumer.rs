@@ -117,8 +117,9 @@ impl<T: Plain> Consumer<T> {
             return Ok(value);
         }
         for _ in 0..TURNS {
-            let index = self.ring.head().wrapping_sub(self.ahead_of) as usize;
-            let value = match self.ahead.get(index) {
+            let index = self.ring.head().wrapping_sub(self.ahead_of);
+            // Not cut to a short word, or copies of long ago would be of now.
+            let value = match usize::try_from(index).ok().and_then(|index| self.ahead.get(index)) {
                 Some(value) => *value,
                 None => self.read()?,
             };

@@ -162,8 +162,10 @@ impl<T: Plain> Producer<T> {
         let Producer { seat, ring, .. } = self;
         ring.abandon(&seat.slots, claimed);
         seat.notify();
-        if seat.acked && pass(seat.forum().common(), &seat.slots, ring.turns()) {
-            // Consumers leave the head to whoever is done with a slot: that is us.
+        if seat.acked {
+            // Consumers leave the head to whoever is done with a slot: that is us. Another producer may have
+            // been faster, and it tells nobody of the room that it has no use for.
+            pass(seat.forum().common(), &seat.slots, ring.turns());
             seat.notify_room();
         }
     }

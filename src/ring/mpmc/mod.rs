@@ -97,6 +97,7 @@ pub(crate) fn pass(common: &Common, words: &impl Words, turns: Turns) -> bool {
     for _ in 0..LOOKS {
         let head = common.head.load(Ordering::Relaxed);
         // ORDERING(done): Acquire. Pairs with ORDERING(done) in Receiver::acknowledge.
+        // ORDERING(given-up): Acquire. Pairs with ORDERING(given-up) in Sender::abandon.
         let word = Control(words.word(head).load(Ordering::Acquire));
         match (turns.turn(word, head), word.state()) {
             (Turn::Current, State::Skipped) => {}

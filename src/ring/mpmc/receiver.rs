@@ -60,6 +60,7 @@ impl Receiver {
         for _ in 0..LOOKS {
             let position = self.cursor;
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
+            // ORDERING(given-up): Acquire. Pairs with ORDERING(given-up) in Sender::abandon.
             let seen = Control(words.word(position).load(Ordering::Acquire));
             match (self.turns.turn(seen, position), seen.state()) {
                 (Turn::Current, State::Published) => {

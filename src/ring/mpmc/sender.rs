@@ -217,6 +217,8 @@ impl Sender {
     /// Gives a claim up: all will pass over it.
     pub(crate) fn abandon(&self, words: &impl Words, claimed: Claimed) {
         let word = self.turns.skipped(claimed.position, claimed.run);
-        words.word(claimed.position).store(word.0, Ordering::Relaxed);
+        // ORDERING(given-up): Release. Pairs with ORDERING(given-up) in Receiver::look and pass: what was written to
+        // a record's room before it was given up is not written over what the next one writes there.
+        words.word(claimed.position).store(word.0, Ordering::Release);
     }
 }
