@@ -166,3 +166,17 @@ impl Drop for Second {
         let _ = self.0.wait();
     }
 }
+
+/// A descriptor that nobody else has, and whose close waits for very long.
+#[cfg(target_os = "linux")]
+pub(crate) fn slow_to_close() -> (std::os::fd::OwnedFd, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut slow = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (other, _) = listener.accept().unwrap();
+    let linger = libc::linger { l_onoff: 1, l_linger: 10_000 };
+    nix::sys::socket::setsockopt(&slow, nix::sys::socket::sockopt::Linger, &linger).unwrap();
+    slow.set_nonblocking(true).unwrap();
+    // More than the other side takes.
+    while slow.write(&[0; 1 << 16]).is_ok() {}
+    (slow.into(), other)
+}

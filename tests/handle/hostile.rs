@@ -1,7 +1,7 @@
 //! Who means harm: to the broker, by its socket, and to a recipient, by a broker of its own.
 
 use crate::callers::{connected, outcome, question};
-use crate::common::{Second, scratch, until};
+use crate::common::{Second, scratch, slow_to_close, until};
 use crate::support::{PATIENCE, again, descriptors, kind, me, memory, options};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
@@ -43,28 +43,10 @@ fn can_refuse_handles(socket: &OwnedFd) -> bool {
     got == 0
 }
 
-/// A descriptor that nobody else has, and whose close waits for very long.
-fn slow_to_close() -> (OwnedFd, std::net::TcpStream) {
-    use std::io::Write;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut slow = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (other, _) = listener.accept().unwrap();
-    let linger = libc::linger { l_onoff: 1, l_linger: 10_000 };
-    nix::sys::socket::setsockopt(&slow, nix::sys::socket::sockopt::Linger, &linger).unwrap();
-    slow.set_nonblocking(true).unwrap();
-    // More than the other side takes.
-    while slow.write(&[0; 1 << 16]).is_ok() {}
-    (slow.into(), other)
-}
-
 #[test]
 fn descriptors_that_are_slow_to_close_hold_nobody_up() {
     use nix::sys::socket::{setsockopt, sockopt::Linger};
     let broker = Broker::start().unwrap();
-    let socket = connected(&path(&broker));
-    if !can_refuse_handles(&socket) {
-        return crate::support::skip("descriptors that are slow to close: takes Linux 6.16");
-    }
     for bytes in [&[0; 48][..], &[0; 1]] {
         let (slow, _other) = slow_to_close();
         let socket = connected(&path(&broker));

@@ -1,6 +1,6 @@
 //! Peers that do what they like: a client, or a server, made of bare sockets and memory.
 
-use crate::common::{Second, scratch, until};
+use crate::common::{Second, scratch, slow_to_close, until};
 use crate::support::{Task, accept, connected, service, sleeper};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
@@ -323,6 +323,20 @@ fn v_13_who_says_nothing_holds_nobody_up() {
     });
     drop(silent);
     works(&server, &name);
+}
+
+#[test]
+fn descriptors_that_are_slow_to_close_hold_nobody_up() {
+    let name = service(&scratch());
+    let server = Server::bind(&name).unwrap();
+    for bytes in [&hello()[..], b"?"] {
+        let (slow, _other) = slow_to_close();
+        let client = bare_connect(&server);
+        send(&client, bytes, &[&slow]);
+        // What was sent, the server closes last.
+        drop(slow);
+        works(&server, &name);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::socket::sockopt::{PassCred, PeerCredentials, PeerPidfd, SendTimeout};
+use nix::sys::socket::sockopt::{Linger, PassCred, PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr, UnixCredentials,
 };
@@ -210,8 +210,8 @@ pub(crate) fn tell_senders(socket: &Handle) -> Result<()> {
     nix::sys::socket::setsockopt(socket, PassCred, &true).map_err(failed("setsockopt"))
 }
 
-/// Has the kernel refuse messages that bring descriptors, from Linux 6.16 on. Dropping them here would not do: a close may
-/// wait, as that of a TCP socket that lingers does, for as long as who sent it likes.
+/// Has the kernel refuse messages that bring descriptors, from Linux 6.16 on. Dropping them here is not as good: see
+/// [`hurry_close`], and a file in user space is closed when that likes.
 pub(crate) fn refuse_handles(socket: &Handle) -> Result<()> {
     // The C library's headers have no name for it yet.
     const SO_PASSRIGHTS: libc::c_int = 83;
@@ -322,6 +322,13 @@ pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
     }
 }
 
+/// The close of a TCP socket that lingers waits for as long as who sent it likes. Nothing that we want is a socket.
+fn hurry_close(handle: &Handle) {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    // It fails for all that is no socket.
+    let _ = nix::sys::socket::setsockopt(handle, Linger, &at_once);
+}
+
 /// What came beside the bytes. All descriptors that the kernel made are taken, also if more were sent than had room, or
 /// than this process may have.
 fn controls_of(message: &libc::msghdr) -> (Vec<Handle>, Option<Credentials>) {
@@ -343,7 +350,9 @@ fn controls_of(message: &libc::msghdr) -> (Vec<Handle>, Option<Credentials>) {
                     // SAFETY: within the data, by the length that the kernel wrote.
                     let at = unsafe { data.cast::<RawFd>().add(index) };
                     // SAFETY: as above; a descriptor for nobody else.
-                    handles.push(owned(unsafe { at.read_unaligned() }));
+                    let handle = owned(unsafe { at.read_unaligned() });
+                    hurry_close(&handle);
+                    handles.push(handle);
                 }
             }
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<libc::ucred>() => {
