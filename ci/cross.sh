@@ -1,12 +1,6 @@
-# What the scripts for other platforms share: tools, a compiler that can build any target, and counting.
+# What the scripts for other platforms share: a compiler that can build any target, and counting.
 
-want() { # program, the package that it is in
-    command -v "$1" >/dev/null && return
-    echo "$1 is not there, installing $2" >&2
-    local as_root=()
-    if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
-    "${as_root[@]}" apt-get install -y "$2" >/dev/null
-}
+source ci/want.sh
 
 # A toolchain from rustup has most targets' libraries (rustup target add TARGET). Debian's has the sources of all,
 # and builds them: RUSTC_BOOTSTRAP lets it.

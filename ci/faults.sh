@@ -5,12 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 most=${1:-25}
-if ! command -v strace >/dev/null; then
-    echo "faults: strace is not there, installing it" >&2
-    as_root=()
-    if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
-    "${as_root[@]}" apt-get install -y strace >/dev/null
-fi
+source ci/want.sh
+want strace strace
 test=$(cargo test --no-run --test faults --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*faults-[^"]*\)".*/\1/p' | tail -1)
 [ -x "$test" ] || { echo "faults: the test was not built" >&2; exit 1; }

@@ -4,12 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v valgrind >/dev/null; then
-    echo "instructions: valgrind is not there, installing it" >&2
-    as_root=()
-    if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
-    "${as_root[@]}" apt-get install -y valgrind >/dev/null
-fi
+source ci/want.sh
+want valgrind valgrind
 cargo build --quiet --release -p ringlane-bench --example instructions
 program="${CARGO_TARGET_DIR:-target}/release/examples/instructions"
 

@@ -76,6 +76,11 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
+#[cfg(any(target_os = "macos", windows))]
+mod spare;
+#[cfg(any(target_os = "macos", windows))]
+pub(crate) use spare::*;
+
 // Under loom the memory calls stay the platform's (no model uses them); sleeping is the model's.
 #[cfg(loom)]
 mod loom;
