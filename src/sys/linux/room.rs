@@ -48,10 +48,12 @@ fn of_group(line: &str) -> Option<u64> {
         let number = |file: &str| -> Option<u64> {
             std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
         };
+        // Without a limit nothing else is worth a look.
+        let limit = number(limit)?;
         let stat = std::fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         // What was read from files and not used lately goes before anybody is killed.
         let cache = stat.lines().find_map(|line| line.strip_prefix(cache)?.parse().ok());
-        Some(number(limit)?.saturating_sub(number(usage)?).saturating_add(cache.unwrap_or(0)))
+        Some(limit.saturating_sub(number(usage)?).saturating_add(cache.unwrap_or(0)))
     };
     above.filter_map(room).min()
 }
