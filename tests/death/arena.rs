@@ -34,10 +34,10 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.bytes.get().addr();
         if self.on.load(Relaxed) {
-            // With room to align, so that one addition is enough and always the same.
+            // With room to align, and without a branch, so that it is always the same instructions.
             let used = self.used.fetch_add(layout.size() + layout.align(), Relaxed);
             if used + layout.size() + layout.align() <= SIZE {
-                let at = (start + used).next_multiple_of(layout.align());
+                let at = (start + used + layout.align() - 1) & !(layout.align() - 1);
                 return self.bytes.get().cast::<u8>().with_addr(at);
             }
         }

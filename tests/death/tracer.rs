@@ -164,7 +164,7 @@ impl Victim {
     }
 
     /// Runs to the point after `step` instructions, by a breakpoint or in single steps only. False if it
-    /// came to another place than the trace.
+    /// left the way of the trace.
     pub(crate) fn run_to(
         &mut self,
         trace: &Trace,
@@ -174,14 +174,16 @@ impl Victim {
         let anchor = if freely { trace.anchor(step) } else { 0 };
         let ran = anchor > 0 && self.run_freely(trace.at[anchor], trace.visits[anchor])?;
         let from = if ran { anchor } else { 0 };
-        for _ in from..step {
+        let mut exact = true;
+        for expected in &trace.at[from..step] {
             let at = self.next()?;
+            exact &= at == *expected;
             if self.code(at).is_ok_and(|code| code & 0xff == INT3) {
                 return Ok(false);
             }
             self.step()?;
         }
-        Ok(self.next()? == trace.at[step])
+        Ok(exact && self.next()? == trace.at[step])
     }
 
     /// Runs to the so manieth visit of an address. False if no breakpoint can be set there.
