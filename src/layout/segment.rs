@@ -74,7 +74,7 @@ struct Words {
 /// The unit of a new ring's bytes: a page, of the huge ones if they are asked for and there are any.
 pub(crate) fn data_unit(how: &Create) -> usize {
     #[cfg(not(loom))]
-    if let Some(unit) = sys::huge_page_size().filter(|_| how.huge) {
+    if let Some(unit) = how.huge.then(sys::huge_page_size).flatten() {
         return unit;
     }
     let _ = how;

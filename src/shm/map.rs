@@ -277,7 +277,7 @@ impl MapOptions {
             .ok_or_else(|| Error::new(ErrorKind::OutOfRange, "past the address space"))?;
         let wanted =
             Protection { read: self.read, write: self.write, exec: self.exec, private: self.cow };
-        let base = match sys::huge_page_size().filter(|_| self.huge) {
+        let base = match self.huge.then(sys::huge_page_size).flatten() {
             Some(unit) => sys::map_aligned(memory.handle(), start, whole, wanted, unit)?,
             None => sys::map(memory.handle(), start, whole, wanted)?,
         };

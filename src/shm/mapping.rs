@@ -393,7 +393,7 @@ impl SharedMemory {
     ) -> Result<Mapping> {
         self.check_ring_access()?;
         let access = Protection::from(Access::ReadWrite);
-        let unit = sys::huge_page_size().filter(|_| huge);
+        let unit = huge.then(sys::huge_page_size).flatten();
         let (at, len) = match wrap {
             Wrap::Never => {
                 let len = control + data;

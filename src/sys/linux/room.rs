@@ -6,30 +6,35 @@ use std::path::{Path, PathBuf};
 /// A tmpfs is often allowed as much as the whole machine has. Taking that would end not in an error but in
 /// the kernel's killing processes, this one or any other.
 pub(super) fn check(more: u64) -> Result<()> {
-    let available = [of_machine(), of_groups()].into_iter().flatten().min();
-    if let Some(available) = available.filter(|available| more > *available) {
+    let scarce = |available: &u64| more > *available;
+    let available = of_machine(more).filter(scarce).into_iter().chain(of_groups(more)).min();
+    if let Some(available) = available {
         let text = format!("{more} bytes asked for, {available} bytes of memory are available");
         return Err(Error::new(ErrorKind::NoSpace, text));
     }
     Ok(())
 }
 
-/// What the kernel reckons can be had, see `proc_meminfo(5)`; nothing if it does not say.
-fn of_machine() -> Option<u64> {
+/// What the kernel reckons can be had, see `proc_meminfo(5)`; nothing if it does not say, or so much lies
+/// idle that its reckoning, which takes longer, is not needed.
+fn of_machine(more: u64) -> Option<u64> {
+    if nix::sys::sysinfo::sysinfo().is_ok_and(|machine| machine.ram_unused() / 2 >= more) {
+        return None;
+    }
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// What the control groups of this process leave, see `cgroups(7)`: a container's limit, for one. Nothing
-/// if there is no limit, or none that can be read.
-fn of_groups() -> Option<u64> {
+/// if that is enough, if there is no limit, or none that can be read.
+fn of_groups(more: u64) -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().filter_map(of_group).min()
+    groups.lines().filter_map(|line| of_group(line, more)).min()
 }
 
 /// A line is `number:controllers:path`; of the second version there is one, without controllers.
-fn of_group(line: &str) -> Option<u64> {
+fn of_group(line: &str, more: u64) -> Option<u64> {
     let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
     let (root, limit, usage, cache) = match controllers {
         "" => ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "),
@@ -48,12 +53,16 @@ fn of_group(line: &str) -> Option<u64> {
         let number = |file: &str| -> Option<u64> {
             std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
         };
-        // Without a limit nothing else is worth a look.
-        let limit = number(limit)?;
+        // Without a limit nothing else is worth a look. The first version says none by a large number.
+        let limit = number(limit).filter(|limit| *limit < 1 << 62)?;
+        let unused = limit.saturating_sub(number(usage)?);
+        if more <= unused {
+            return None;
+        }
         let stat = std::fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         // What was read from files and not used lately goes before anybody is killed.
         let cache = stat.lines().find_map(|line| line.strip_prefix(cache)?.parse().ok());
-        Some(limit.saturating_sub(number(usage)?).saturating_add(cache.unwrap_or(0)))
+        Some(unused.saturating_add(cache.unwrap_or(0))).filter(|available| more > *available)
     };
     above.filter_map(room).min()
 }
