@@ -342,11 +342,79 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 #[cfg(target_arch = "x86_64")]
 const STRING: usize = 4096;
 
-/// The same without assembly: relaxed bytes, and volatile words where both sides are aligned.
+/// The same for this processor, whose vectors need no alignment.
 ///
 /// # Safety
 /// Both ranges are mapped and do not overlap.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    if len < 16 {
+        // SAFETY: the ranges are valid by the contract: byte after byte, from the last to the first.
+        unsafe {
+            std::arch::asm!(
+                "cbz {at}, 3f",
+                "2:",
+                "sub {at}, {at}, #1",
+                "ldrb {a:w}, [{from}, {at}]",
+                "strb {a:w}, [{to}, {at}]",
+                "cbnz {at}, 2b",
+                "3:",
+                from = in(reg) from,
+                to = in(reg) to,
+                at = inout(reg) len => _,
+                a = out(reg) _,
+                options(nostack, preserves_flags)
+            );
+        }
+        return;
+    }
+    // SAFETY: the ranges are valid by the contract. Four vectors at a time while there are as many, then one at a
+    // time, then the last 16 bytes, of which some may have been copied before: there are at least 16.
+    unsafe {
+        std::arch::asm!(
+            "add {from_last}, {from}, {len}",
+            "add {to_last}, {to}, {len}",
+            "sub {len}, {len}, #16",
+            "2:",
+            "subs {rest}, {len}, #64",
+            "b.lo 3f",
+            "ldp {a:q}, {b:q}, [{from}], #32",
+            "ldp {c:q}, {d:q}, [{from}], #32",
+            "stp {a:q}, {b:q}, [{to}], #32",
+            "stp {c:q}, {d:q}, [{to}], #32",
+            "mov {len}, {rest}",
+            "b 2b",
+            "3:",
+            "cmp {len}, #0",
+            "b.le 4f",
+            "ldr {a:q}, [{from}], #16",
+            "str {a:q}, [{to}], #16",
+            "sub {len}, {len}, #16",
+            "b 3b",
+            "4:",
+            "ldr {a:q}, [{from_last}, #-16]",
+            "str {a:q}, [{to_last}, #-16]",
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            len = inout(reg) len => _,
+            from_last = out(reg) _,
+            to_last = out(reg) _,
+            rest = out(reg) _,
+            a = out(vreg) _,
+            b = out(vreg) _,
+            c = out(vreg) _,
+            d = out(vreg) _,
+            options(nostack)
+        );
+    }
+}
+
+/// The same without assembly: volatile bytes, and volatile words where both sides are aligned.
+///
+/// # Safety
+/// Both ranges are mapped and do not overlap.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     let mut done = 0;
     if (to.addr() | from.addr()) & 7 == 0 {
@@ -364,5 +432,25 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
         // SAFETY: as above.
         unsafe { to.add(done).write_volatile(byte) };
         done += 1;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::copy;
+
+    #[test]
+    fn every_length_is_copied_at_every_alignment_and_no_byte_beside_it() {
+        let from: Vec<u8> = (0..5000_u32).map(|n| (n % 251) as u8 + 1).collect();
+        for len in (0..300).chain([4095, 4096, 4097]) {
+            for (ahead, behind) in (0..8).flat_map(|at| [(at, 0), (0, at), (at, 7 - at)]) {
+                let mut to = vec![0; len + 16];
+                let place = &mut to[behind..behind + len];
+                // SAFETY: both slices have as many bytes.
+                unsafe { copy(place.as_mut_ptr(), from[ahead..].as_ptr(), len) };
+                assert_eq!(to[behind..behind + len], from[ahead..ahead + len]);
+                assert!(to[..behind].iter().chain(&to[behind + len..]).all(|byte| *byte == 0));
+            }
+        }
     }
 }

@@ -597,6 +597,7 @@ fn the_creator_removes_its_own_name_and_no_other() {
 
 /// Where the tmpfs is allowed more than the machine has, a ring that is too large must not end in the
 /// kernel's killing whom it likes.
+#[cfg(target_pointer_width = "64")] // In 32 bits there are no such numbers.
 #[test]
 fn more_memory_than_there_is_is_refused_and_nobody_is_killed() {
     let name = Temporary::new("too-large");

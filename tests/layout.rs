@@ -1,10 +1,15 @@
 //! `docs/layout.md` against the bytes of real rings: every row of its tables is looked up.
 #![cfg(all(target_os = "linux", not(loom)))]
+#![allow(unsafe_code, reason = "asks for a lock as a program in C would")]
 
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+#[cfg(target_pointer_width = "64")]
+use nix::libc::{SYS_fcntl as FCNTL, flock as FileLock};
+#[cfg(not(target_pointer_width = "64"))]
+use nix::libc::{SYS_fcntl64 as FCNTL, flock64 as FileLock};
 use ringlane::{Lifetime, Name, SharedMemory, call, record, spsc};
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 const PAGE_TEXT: &str = include_str!("../docs/layout.md");
@@ -287,14 +292,17 @@ fn ends_are_locked_where_the_page_says() {
     let queue = options.create(&name).unwrap();
     let locked = |byte: i64| {
         let file = File::open(format!("/dev/shm/{name}")).unwrap();
-        let mut request = libc::flock {
+        let mut request = FileLock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
             l_start: (1 << 60) + byte,
             l_len: 1,
             l_pid: 0,
         };
-        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut request)).unwrap();
+        // SAFETY: the command takes such a request, and keeps nothing of it.
+        let done =
+            unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };
+        assert_eq!(done, 0);
         i32::from(request.l_type) != libc::F_UNLCK
     };
     assert_eq!([locked(0), locked(1)], [false, false]);

@@ -247,7 +247,7 @@ fn lengths_and_blocks_are_what_was_asked_for() {
         let error = producer.reserve(len).unwrap_err();
         assert_eq!(error, ReserveError::TooLarge { len, max: len - 1 });
     }
-    for (capacity, longest) in [(usize::MAX, 1), (1, usize::MAX), (1 << 62, 1)] {
+    for (capacity, longest) in [(usize::MAX, 1), (1, usize::MAX), (usize::MAX / 4, 1)] {
         let error = Queue::options().capacity(capacity).longest(longest).private().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidSize, "{capacity} {longest}");
     }

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Second, part, scratch};
+use common::{Second, page, part, scratch};
 use nix::time::{ClockId, clock_gettime};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -32,8 +32,6 @@ const HANGS: Duration = Duration::from_secs(60);
 
 /// How long one ring is used before the next one.
 const LIFE: Duration = Duration::from_millis(40);
-
-const PAGE: usize = 4096;
 
 fn seconds() -> u64 {
     std::env::var("RINGLANE_SCRIBBLE_SECONDS").map_or(1, |text| text.parse().expect("a number"))
@@ -173,7 +171,7 @@ fn scribble_sessions(name: &Name, serves: bool) {
 
 fn connect(service: &ServiceName) -> Option<Session> {
     let mut options = ConnectOptions::new();
-    options.outgoing(PAGE).incoming(PAGE).timeout(HANGS).connect(service).ok()
+    options.outgoing(page()).incoming(page()).timeout(HANGS).connect(service).ok()
 }
 
 #[test]

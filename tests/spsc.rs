@@ -502,10 +502,12 @@ fn a_closed_end_is_told_apart_from_an_empty_or_full_one() {
 
 #[test]
 fn a_capacity_that_cannot_be_is_refused_by_name() {
+    let large = 1 << (usize::BITS - 2);
+    let too_large = format!("capacity {large} times 16 bytes is too large");
     for (capacity, text) in [
         (0, "capacity 0 is not a power of two"),
         (3, "capacity 3 is not a power of two"),
-        (1 << 62, "capacity 4611686018427387904 times 16 bytes is too large"),
+        (large, &too_large),
     ] {
         let name = name("capacity");
         let error = Queue::<u64>::create(&name, capacity).unwrap_err();

@@ -95,7 +95,7 @@ impl Memory {
             flags |= MFdFlags::MFD_ALLOW_SEALING;
         }
         let handle = memfd_create(c"fuzz", flags).unwrap();
-        nix::unistd::ftruncate(&handle, bytes as i64).unwrap();
+        nix::unistd::ftruncate(&handle, bytes as _).unwrap();
         let len = NonZeroUsize::new(PAGES * PAGE).unwrap();
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: fresh addresses.

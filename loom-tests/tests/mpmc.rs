@@ -1,10 +1,13 @@
 //! Rings for many: publication, claims and takes that compete, reuse of slots, sleep, what is left behind.
 #![cfg(loom)]
 
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::model;
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
 use ringlane::{PopError, Wait};
+use std::time::Duration;
 
 fn queue(capacity: usize, start: u64, delivery: Delivery) -> Queue<u64> {
     let mut options = Queue::<u64>::options();
@@ -386,5 +389,96 @@ fn a_run_is_not_written_before_all_of_it_was_read() {
         });
         let _ = producer.try_push_slice(&[3, 4]);
         let _ends = (first.join().unwrap(), second.join().unwrap());
+    });
+}
+
+#[test]
+fn who_follows_the_hint_has_seen_what_is_before_it() {
+    model(|| {
+        // The hint is stored at multiples of 16, and looked at by who is a lap behind.
+        let queue = queue(4, 10, Delivery::AtMostOnce);
+        let (mut ahead, mut consumer) = ends(&queue);
+        let mut behind = queue.producer().unwrap();
+        ahead.try_push_slice(&[0; 4]).unwrap();
+        assert_eq!(rest(&mut consumer), [0; 4]);
+        let thread = thread::spawn(move || {
+            ahead.try_push(1).unwrap();
+            ahead.try_push(2).unwrap();
+            ahead
+        });
+        behind.try_push(3).unwrap();
+        loop {
+            match consumer.try_pop() {
+                Ok(3) => break,
+                Ok(_) => {}
+                Err(PopError::Stalled { .. }) => break,
+                Err(error) => panic!("{error}, with a value behind the head"),
+            }
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_newcomer_is_not_taken_for_gone() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (producer, mut consumer) = ends(&queue);
+        let onlooker = thread::spawn(move || {
+            producer.held_by();
+            producer
+        });
+        // Who claims is not who took the place.
+        let mut newcomer = queue.producer().unwrap();
+        let thread = thread::spawn(move || {
+            newcomer.try_push(7).unwrap();
+            newcomer
+        });
+        let mut got = rest(&mut consumer);
+        let _ends = (onlooker.join().unwrap(), thread.join().unwrap());
+        got.extend(rest(&mut consumer));
+        assert_eq!(got, [7]);
+    });
+}
+
+#[test]
+fn a_newcomer_who_took_something_is_not_taken_for_gone() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        producer.try_push(7).unwrap();
+        let onlooker = thread::spawn(move || {
+            let got = consumer.try_pop().ok();
+            (consumer, got)
+        });
+        let mut newcomer = queue.consumer().unwrap();
+        let thread = thread::spawn(move || {
+            let got = newcomer.try_take().ok().map(|taken| taken.acknowledge());
+            (newcomer, got)
+        });
+        let (_one, theirs) = onlooker.join().unwrap();
+        let (_other, mine) = thread.join().unwrap();
+        let got: Vec<u64> = [mine, theirs].into_iter().flatten().collect();
+        assert_eq!(got, [7]);
+    });
+}
+
+#[test]
+fn what_was_done_before_the_last_value_was_taken_is_done_when_it_is_flushed() {
+    model(|| {
+        let queue = queue(2, 0, Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = ends(&queue);
+        let word = Arc::new(AtomicU64::new(0));
+        producer.try_push(1).unwrap();
+        let done = Arc::clone(&word);
+        let thread = thread::spawn(move || {
+            done.store(1, Relaxed);
+            assert_eq!(consumer.try_pop(), Ok(1));
+            consumer
+        });
+        if producer.flush(Some(Duration::ZERO)).is_ok() {
+            assert_eq!(word.load(Relaxed), 1);
+        }
+        thread.join().unwrap();
     });
 }

@@ -71,7 +71,9 @@ impl Role {
         gate.pid.store(sys::process_id(), Ordering::Relaxed);
         gate.processor.store(0, Ordering::Relaxed);
         let generation = gate.generation.load(Ordering::Relaxed).wrapping_add(1);
-        gate.generation.store(generation, Ordering::Relaxed);
+        // ORDERING(holder): Release. Pairs with ORDERING(holder) in End::watch_peer: who sees the new holder's number
+        // does not watch the process of the one before. (No model comes there.)
+        gate.generation.store(generation, Ordering::Release);
         gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
         // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and End::peer_closed. Whoever
         // sees the new holder sees its record.

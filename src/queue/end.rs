@@ -175,7 +175,9 @@ impl End {
 
     /// Sees to it that the peer's death wakes us. False if that cannot be had.
     fn watch_peer(&mut self) -> bool {
-        self.life.watch(self.parts.peer().gate.generation.load(Ordering::Relaxed))
+        // ORDERING(holder): Acquire. Pairs with ORDERING(holder) in Role::acquire: whose process id is looked at next.
+        // (No model comes here.)
+        self.life.watch(self.parts.peer().gate.generation.load(Ordering::Acquire))
     }
 
     fn withdraw_gate(&self) {

@@ -59,7 +59,8 @@ enum Header {
 impl Shape {
     pub(crate) fn new(capacity: usize, align: usize, wrap: Wrap) -> Shape {
         // Half the ring, so that it fits wherever the padding falls; and a header has 40 bits for it.
-        let max_len = (capacity / 2).saturating_sub(2 * align).min(1 << 39) / align * align;
+        let longest = usize::try_from(1_u64 << 39).unwrap_or(usize::MAX);
+        let max_len = (capacity / 2).saturating_sub(2 * align).min(longest) / align * align;
         Shape { capacity, align, max_len, wrap }
     }
 
@@ -122,7 +123,8 @@ impl Shape {
         if !is_header(word, at.at) {
             return Ok(None);
         }
-        let len = ((word & !(u64::MAX << TAG_SHIFT)) >> LENGTH_SHIFT) as usize;
+        let len = (word & !(u64::MAX << TAG_SHIFT)) >> LENGTH_SHIFT;
+        let len = usize::try_from(len).map_err(|_| Corrupt)?;
         match word & ((1 << LENGTH_SHIFT) - 1) {
             COMMITTED if len <= self.max_len() => {
                 let end = at.offset + self.footprint(len);

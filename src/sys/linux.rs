@@ -22,6 +22,8 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::SigSet;
+#[cfg(not(loom))]
+use nix::sys::time::TimeSpec;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 #[cfg(not(loom))]
@@ -241,13 +243,13 @@ pub(crate) fn block_signals() {
 /// The futex is a shared one: the waker may be any process that maps the same object.
 #[cfg(not(loom))]
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
-    let timeout = libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: i64::from(timeout.subsec_nanos()) as _,
-    };
+    // Seconds have 32 bits on some platforms. To sleep for less is to wake for no reason.
+    const MOST: Duration = Duration::from_secs(i32::MAX as u64);
+    let timeout = TimeSpec::from(timeout.min(MOST));
+    let timeout: *const libc::timespec = timeout.as_ref();
     // SAFETY: the word and the timespec outlive the call; the kernel only reads them.
     unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &timeout);
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, timeout);
     }
 }
 

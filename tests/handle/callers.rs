@@ -252,7 +252,7 @@ fn start_as(pid: i32, part: &str, name: &Name) -> Option<nix::unistd::Pid> {
         // SAFETY: ends the child.
         unsafe { libc::_exit(127) };
     }
-    (child == i64::from(pid)).then(|| nix::unistd::Pid::from_raw(pid))
+    (child == libc::c_long::from(pid)).then(|| nix::unistd::Pid::from_raw(pid))
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn answer(outcome: u32, flags: u32, from: u64, len: u64) -> Vec<u8> {
 
 #[test]
 fn a_false_broker_does_a_recipient_no_harm() {
-    let memfd = |size: i64| {
+    let memfd = |size: libc::off_t| {
         let memfd = memfd_create(c"false", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING);
         let memfd = memfd.unwrap();
         nix::unistd::ftruncate(&memfd, size).unwrap();

@@ -61,7 +61,7 @@ fn grow_past_the_limit(name: &Name) {
 }
 
 fn limit(resource: Resource, to: u64) {
-    setrlimit(resource, to, to).unwrap();
+    setrlimit(resource, to as _, to as _).unwrap();
 }
 
 pub(crate) fn part(part: &str, name: &Name) -> bool {

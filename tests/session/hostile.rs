@@ -1,6 +1,6 @@
 //! Peers that do what they like: a client, or a server, made of bare sockets and memory.
 
-use crate::common::{Second, scratch, slow_to_close, until};
+use crate::common::{Second, page, scratch, slow_to_close, until};
 use crate::support::{Task, accept, connected, service, sleeper};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
@@ -22,10 +22,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-const PAGE: usize = 4096;
-const RING: usize = 4096;
 /// Bytes of a greeting.
 const HELLO: usize = 40;
+
+/// Bytes of a ring.
+fn ring() -> usize {
+    page()
+}
 const SHORT: Duration = Duration::from_millis(5);
 
 pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
@@ -97,7 +100,7 @@ fn bare_accept(listener: &OwnedFd) -> OwnedFd {
 fn client_of_a_bare_server() -> (Session, OwnedFd, Vec<u8>, OwnedFd) {
     let (listener, name) = bare_listener();
     let mut options = ringlane::session::ConnectOptions::new();
-    let client = options.outgoing(RING).incoming(RING).connect(&name).unwrap();
+    let client = options.outgoing(ring()).incoming(ring()).connect(&name).unwrap();
     std::fs::remove_file(name.to_string()).unwrap();
     let socket = bare_accept(&listener);
     let (hello, mut handles) = receive(&socket);
@@ -105,7 +108,7 @@ fn client_of_a_bare_server() -> (Session, OwnedFd, Vec<u8>, OwnedFd) {
     (client, socket, hello, handles.remove(0))
 }
 
-/// The greeting that this library sends for rings of [`RING`] bytes.
+/// The greeting that this library sends for rings of [`ring`] bytes.
 fn hello() -> Vec<u8> {
     static HELLO: OnceLock<Vec<u8>> = OnceLock::new();
     HELLO.get_or_init(|| client_of_a_bare_server().2).clone()
@@ -119,7 +122,7 @@ const ALL: SealFlag = SealFlag::F_SEAL_SHRINK
 fn memfd(bytes: usize) -> OwnedFd {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let handle = memfd_create(c"hostile", flags).unwrap();
-    nix::unistd::ftruncate(&handle, bytes as i64).unwrap();
+    nix::unistd::ftruncate(&handle, bytes as libc::off_t).unwrap();
     handle
 }
 
@@ -136,9 +139,11 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     fn new() -> Memory {
-        let handle = memfd(PAGE + RING);
-        let (len, access) =
-            (NonZeroUsize::new(PAGE + RING).unwrap(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        let handle = memfd(page() + ring());
+        let (len, access) = (
+            NonZeroUsize::new(page() + ring()).unwrap(),
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+        );
         // SAFETY: fresh addresses.
         let at = unsafe { mmap(None, len, access, MapFlags::MAP_SHARED, &handle, 0) }.unwrap();
         fcntl(&handle, FcntlArg::F_ADD_SEALS(ALL)).unwrap();
@@ -146,7 +151,7 @@ impl Memory {
     }
 
     fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset < PAGE + RING && offset.is_multiple_of(8));
+        assert!(offset < page() + ring() && offset.is_multiple_of(8));
         // SAFETY: within the mapping.
         let at = unsafe { self.at.byte_add(offset) };
         // SAFETY: `self` keeps it.
@@ -154,7 +159,7 @@ impl Memory {
     }
 
     fn half(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset < PAGE + RING && offset.is_multiple_of(4));
+        assert!(offset < page() + ring() && offset.is_multiple_of(4));
         // SAFETY: as above.
         let at = unsafe { self.at.byte_add(offset) }.cast();
         // SAFETY: as above.
@@ -165,7 +170,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: mapped in `new`, and nobody has a reference.
-        unsafe { munmap(self.at.cast(), PAGE + RING) }.unwrap();
+        unsafe { munmap(self.at.cast(), page() + ring()) }.unwrap();
     }
 }
 
@@ -203,7 +208,7 @@ fn v_13_nonsense_is_turned_away_and_the_server_lives_on() {
         fcntl(&handle, FcntlArg::F_ADD_SEALS(ALL)).unwrap();
         handle
     };
-    let right = sealed(PAGE + RING);
+    let right = sealed(page() + ring());
     let changed = |at: usize| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x5a;
@@ -221,7 +226,7 @@ fn v_13_nonsense_is_turned_away_and_the_server_lives_on() {
         sizes.push(bytes);
     }
     let some_seals = |seals: SealFlag| {
-        let handle = memfd(PAGE + RING);
+        let handle = memfd(page() + ring());
         fcntl(&handle, FcntlArg::F_ADD_SEALS(seals)).unwrap();
         handle
     };
@@ -229,14 +234,14 @@ fn v_13_nonsense_is_turned_away_and_the_server_lives_on() {
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path);
     let file: OwnedFd = file.unwrap().into();
     std::fs::remove_file(path).unwrap();
-    nix::unistd::ftruncate(&file, (PAGE + RING) as i64).unwrap();
+    nix::unistd::ftruncate(&file, (page() + ring()) as libc::off_t).unwrap();
     let null: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     let (pipe, _other) = nix::unistd::pipe().unwrap();
-    let unsealed = memfd(PAGE + RING);
+    let unsealed = memfd(page() + ring());
     let path = format!("/proc/self/fd/{}", unsealed.as_raw_fd());
     let read_only: OwnedFd = std::fs::File::open(path).unwrap().into();
     let long = [good.clone(), vec![0; 100]].concat();
-    let (small, large) = (sealed(PAGE), sealed(PAGE + 2 * RING));
+    let (small, large) = (sealed(page()), sealed(page() + 2 * ring()));
     let shrinks = some_seals(SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_FUTURE_WRITE);
     let writable = some_seals(SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK);
     let mut cases: Vec<(&str, &[u8], Vec<&OwnedFd>)> = vec![
@@ -360,7 +365,7 @@ fn a_client_s_server_can_talk_nonsense_too() {
         match case {
             0 => send(&socket, b"?", &[]),
             1 => send(&socket, &good, &[]),
-            2 => send(&socket, &good, &[&memfd(PAGE + RING)]),
+            2 => send(&socket, &good, &[&memfd(page() + ring())]),
             _ => drop(socket),
         }
         assert_eq!(client.read(&mut [0]), Err(SessionError::BrokenPipe { done: 0 }), "{case}");
@@ -413,7 +418,7 @@ fn z_01_scribbled_positions_and_headers_do_no_harm() {
                 while !stop.load(Ordering::Relaxed) {
                     let value = match random.random_range(0..4) {
                         0 => random.random(),
-                        1 => random.random_range(0..2 * RING as u64),
+                        1 => random.random_range(0..2 * ring() as u64),
                         // What looks like a header.
                         2 => random.random_range(0..64) << 8 | 1,
                         _ => u64::MAX - random.random_range(0..10_u64),
@@ -421,7 +426,7 @@ fn z_01_scribbled_positions_and_headers_do_no_harm() {
                     let offset = match random.random_range(0..4) {
                         0 => 1024 + 8 * random.random_range(0..32),
                         1 => 2048 + 8 * random.random_range(0..32),
-                        _ => PAGE + 8 * random.random_range(0..RING / 8),
+                        _ => page() + 8 * random.random_range(0..ring() / 8),
                     };
                     memory.word(offset).store(value, Ordering::Relaxed);
                 }
@@ -446,12 +451,12 @@ fn z_03_the_other_side_s_memory_cannot_be_changed() {
     let name = service(&scratch());
     let server = Server::bind(&name).unwrap();
     let (_socket, _memory, theirs, session) = bare_client(&server);
-    let len = NonZeroUsize::new(PAGE + RING).unwrap();
+    let len = NonZeroUsize::new(page() + ring()).unwrap();
     let write = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     assert_eq!(nix::unistd::ftruncate(&theirs, 0), Err(Errno::EPERM));
     assert_eq!(nix::unistd::ftruncate(&theirs, 1 << 20), Err(Errno::EPERM));
     let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    assert_eq!(fallocate(&theirs, hole, 0, PAGE as i64), Err(Errno::EPERM));
+    assert_eq!(fallocate(&theirs, hole, 0, page() as libc::off_t), Err(Errno::EPERM));
     assert_eq!(nix::unistd::write(&theirs, b"!"), Err(Errno::EPERM));
     // SAFETY: fresh addresses, if any.
     let mapped = unsafe { mmap(None, len, write, MapFlags::MAP_SHARED, &theirs, 0) };
@@ -631,7 +636,7 @@ fn one_bad_peer_harms_no_other_session() {
     let good = Session::connect(&name).unwrap();
     let session = server.accept().unwrap();
     let (socket, memory, _theirs, bad) = bare_client(&server);
-    for offset in (1024..PAGE + RING).step_by(8) {
+    for offset in (1024..page() + ring()).step_by(8) {
         memory.word(offset).store(u64::MAX, Ordering::Relaxed);
     }
     let mut random = StdRng::seed_from_u64(3);
@@ -643,7 +648,7 @@ fn one_bad_peer_harms_no_other_session() {
         assert_eq!(&text, b"good");
     }
     drop((socket, memory));
-    let (client, _other) = connected(RING);
+    let (client, _other) = connected(ring());
     drop(client);
     assert_eq!(session.peer(), Peer::Alive);
 }

@@ -1,6 +1,6 @@
 //! Many sessions at a time.
 
-use crate::common::{Second, scratch, until};
+use crate::common::{Second, page, scratch, until};
 use crate::support::{Task, connected, service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -214,13 +214,13 @@ fn an_idle_session_costs_a_descriptor_and_a_page_a_side() {
 
 fn count_costs() {
     const PAIRS: usize = 100;
-    let page = 4096;
+    let page = page();
     let before = descriptors();
-    let pairs: Vec<(Session, Session)> = (0..PAIRS).map(|_| Session::pair(RING).unwrap()).collect();
+    let pairs: Vec<(Session, Session)> = (0..PAIRS).map(|_| Session::pair(page).unwrap()).collect();
     assert_eq!(descriptors() - before, 2 * PAIRS);
     let objects = objects();
     assert_eq!(objects.len(), 2 * PAIRS);
-    assert!(objects.values().all(|size| *size == page + RING), "{objects:?}");
+    assert!(objects.values().all(|size| *size == 2 * page), "{objects:?}");
     // Nor does it take processor time: nobody runs.
     let clock = nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID;
     let used = || std::time::Duration::from(nix::time::clock_gettime(clock).unwrap());

@@ -52,16 +52,22 @@ fn interrupt(thread: Pthread, times: usize) {
     }
 }
 
+/// Which thread: a pointer, with musl.
+struct Which(Pthread);
+
+// SAFETY: what stands for a thread stands for it in every thread.
+unsafe impl Send for Which {}
+
 /// A thread that waits, and which it is.
 fn interruptible<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> (Task<T>, Pthread) {
     let (tell, told) = mpsc::channel();
     let task = sleeper(move || {
-        tell.send(pthread_self()).unwrap();
+        tell.send(Which(pthread_self())).unwrap();
         work()
     });
-    (task, told.recv_timeout(PATIENCE).unwrap())
+    (task, told.recv_timeout(PATIENCE).unwrap().0)
 }
 
 /// The original said that the time was up when a signal came.

@@ -58,7 +58,9 @@ impl Member {
     fn watch_all(&self) -> bool {
         use crate::layout::standing;
         let segment = self.forum.segment();
-        let changes = self.forum.common().members.changes.load(Ordering::Relaxed);
+        // ORDERING(changes): Acquire. Pairs with ORDERING(changes) in Place::changed: who came with this number is
+        // watched, too. (No model comes here.)
+        let changes = self.forum.common().members.changes.load(Ordering::Acquire);
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         if watches.changes == Some(changes) && watches.complete {
             return true;

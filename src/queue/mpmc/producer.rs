@@ -345,7 +345,9 @@ impl<T: Plain> Producer<T> {
             if pass(common, &p.seat.slots, p.ring.turns()) {
                 p.seat.notify_room();
             }
-            let head = common.head.load(Ordering::Relaxed);
+            // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance and pass: whoever
+            // took the values did so, and what it did before, before we say so.
+            let head = common.head.load(Ordering::Acquire);
             match head.wrapping_sub(tail).cast_signed() {
                 0.. => Ok(()),
                 _ if closed => Err(PushError::Closed(())),

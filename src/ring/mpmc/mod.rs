@@ -189,7 +189,8 @@ pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) ->
 /// Who holds what is at the head, if somebody does.
 pub(crate) fn first_held(common: &Common, words: &impl Words, turns: Turns) -> Option<Held> {
     let position = common.head.load(Ordering::Relaxed);
-    let word = Control(words.word(position).load(Ordering::Relaxed));
+    // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
+    let word = Control(words.word(position).load(Ordering::Acquire));
     let held = matches!(word.state(), State::Claimed | State::Taken);
     (held && turns.turn(word, position) == Turn::Current).then_some(Held { position, word })
 }

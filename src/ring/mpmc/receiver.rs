@@ -61,6 +61,7 @@ impl Receiver {
             let position = self.cursor;
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
             // ORDERING(given-up): Acquire. Pairs with ORDERING(given-up) in Sender::abandon.
+            // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim.
             let seen = Control(words.word(position).load(Ordering::Acquire));
             match (self.turns.turn(seen, position), seen.state()) {
                 (Turn::Current, State::Published) => {
@@ -140,11 +141,13 @@ impl Receiver {
                 (Turn::Current, State::Published) => {
                     let run = seen.run();
                     let taken = self.turns.taken(position, self.owner, run);
-                    // Relaxed: the load before has seen the value.
+                    // The load before has seen the value.
+                    // ORDERING(claim): Release. Pairs with ORDERING(claim) in Receiver::look_behind: who sees
+                    // the value taken sees our place, and does not take us for gone.
                     let ours = word.compare_exchange(
                         seen.0,
                         taken.0,
-                        Ordering::Relaxed,
+                        Ordering::Release,
                         Ordering::Relaxed,
                     );
                     if ours.is_ok() {
@@ -194,7 +197,8 @@ impl Receiver {
             if self.cursor.wrapping_sub(position).cast_signed() <= 0 {
                 break;
             }
-            let word = Control(words.word(position).load(Ordering::Relaxed));
+            // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Receiver::take.
+            let word = Control(words.word(position).load(Ordering::Acquire));
             match (self.turns.turn(word, position), word.state()) {
                 (Turn::Current, State::Published) => {
                     self.cursor = position;

@@ -83,9 +83,11 @@ impl Sender {
             return None;
         }
         let claim = self.turns.claimed(position, self.owner, run);
-        // Relaxed: what was read from the slot in its last turn is ordered by `head`, and nobody looks at
-        // what we write before it is published.
-        word.compare_exchange(seen.0, claim.0, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        // What was read from the slot in its last turn is ordered by `head`, and nobody looks at what we write
+        // before it is published.
+        // ORDERING(claim): Release. Pairs with ORDERING(claim) in first_held, Receiver::look and
+        // Receiver::look_behind: who sees the claim sees our place, and does not take us for gone.
+        word.compare_exchange(seen.0, claim.0, Ordering::Release, Ordering::Relaxed).ok()?;
         self.went_to(common, position.wrapping_add(run));
         Some(Claimed { position, run })
     }
@@ -119,7 +121,9 @@ impl Sender {
         let from = std::mem::replace(&mut self.cursor, position);
         if from / HINT != position / HINT {
             // May go back, if we were slow. Then others walk further.
-            common.tail.store(position, Ordering::Relaxed);
+            // ORDERING(hint): Release. Pairs with ORDERING(hint) in Sender::locate: who goes on from here has seen
+            // all claims before, as if it had walked over them.
+            common.tail.store(position, Ordering::Release);
         }
     }
 
@@ -165,12 +169,13 @@ impl Sender {
                     self.cursor = position.wrapping_add(seen.run());
                     steps += 1;
                     if steps % HINT == 0 {
-                        self.skip_ahead(common.tail.load(Ordering::Relaxed));
+                        self.follow_hint(common);
                     }
                     continue;
                 }
                 Turn::Later => {
-                    self.skip_ahead(common.tail.load(Ordering::Relaxed));
+                    self.follow_hint(common);
+                    // Relaxed: to claim what is so far ahead takes a look at the head that acquires.
                     self.skip_ahead(common.head.load(Ordering::Relaxed));
                     continue;
                 }
@@ -189,6 +194,11 @@ impl Sender {
             return Some(room as u64);
         }
         None
+    }
+
+    fn follow_hint(&mut self, common: &Common) {
+        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to.
+        self.skip_ahead(common.tail.load(Ordering::Acquire));
     }
 
     fn skip_ahead(&mut self, hint: u64) {
