@@ -26,7 +26,10 @@ fn replay(target: &str, run: fn(&[u8])) {
 #[test]
 fn what_the_fuzzers_kept() {
     replay("attach", targets::attach::run);
+    replay("broker", targets::broker::run);
+    replay("many_records", targets::many_records::run);
     replay("model", targets::model::run);
+    replay("recipient", targets::recipient::run);
     replay("recover", targets::recover::run);
     replay("rewrite", targets::rewrite::run);
     replay("session", targets::session::run);

@@ -4,7 +4,7 @@
 
 use super::{SOON, name};
 use ringlane::mpmc::{self, Delivery};
-use ringlane::{Lifetime, Name, call, inspect, record, spsc};
+use ringlane::{Lifetime, Name, call, inspect, mpmc_record, record, spsc};
 use std::os::unix::fs::FileExt;
 
 pub(crate) fn run(input: &[u8]) {
@@ -48,10 +48,7 @@ pub(crate) fn run(input: &[u8]) {
         }
     }
     let _ = inspect::report(&name);
-    use_values(&name);
-    use_records(&name);
-    use_calls(&name);
-    use_many(&name);
+    use_all(&name);
     let _ = inspect::remove(&name, false);
     let _ = std::fs::remove_file(&path);
 }
@@ -66,64 +63,66 @@ fn mend(file: &std::fs::File) {
     file.write_all_at(&check.to_ne_bytes(), 192).unwrap();
 }
 
-pub(crate) fn use_values(name: &Name) {
-    if let Ok(queue) = spsc::Queue::<u64>::open(name) {
-        if let Ok(mut producer) = queue.producer() {
-            for n in 0..70 {
-                let _ = producer.try_push(n);
-            }
-            if let Ok(mut room) = producer.try_reserve(3) {
-                room.fill(0..);
-                room.commit_len(2);
-            }
-            let _ = (producer.vacant(), producer.push_timeout(0, SOON), producer.flush(Some(SOON)));
+/// Uses what opens under this name.
+pub(crate) fn use_all(name: &Name) {
+    spsc::Queue::<u64>::open(name).iter().for_each(use_values);
+    record::Queue::open(name).iter().for_each(use_records);
+    call::Cell::<u64, u64>::open(name).iter().for_each(use_calls);
+    mpmc::Queue::<u64>::open(name).iter().for_each(use_many);
+    mpmc_record::Queue::open(name).iter().for_each(use_many_records);
+}
+
+pub(crate) fn use_values(queue: &spsc::Queue<u64>) {
+    if let Ok(mut producer) = queue.producer() {
+        for n in 0..70 {
+            let _ = producer.try_push(n);
         }
-        if let Ok(mut consumer) = queue.consumer() {
-            if let Ok(span) = consumer.try_read(usize::MAX) {
-                assert!(span.len() <= queue.capacity());
-                span.copy_to_slice(&mut vec![0; span.len()]);
-                assert_eq!(span.iter().count(), span.len());
-                let some = span.len() / 2;
-                span.release_len(some);
-            }
-            for _ in 0..70 {
-                let _ = consumer.try_pop();
-            }
-            let _ = (consumer.depth(), consumer.pop_timeout(SOON));
+        if let Ok(mut room) = producer.try_reserve(3) {
+            room.fill(0..);
+            room.commit_len(2);
         }
+        let _ = (producer.vacant(), producer.push_timeout(0, SOON), producer.flush(Some(SOON)));
+    }
+    if let Ok(mut consumer) = queue.consumer() {
+        if let Ok(span) = consumer.try_read(usize::MAX) {
+            assert!(span.len() <= queue.capacity());
+            span.copy_to_slice(&mut vec![0; span.len()]);
+            assert_eq!(span.iter().count(), span.len());
+            let some = span.len() / 2;
+            span.release_len(some);
+        }
+        for _ in 0..70 {
+            let _ = consumer.try_pop();
+        }
+        let _ = (consumer.depth(), consumer.pop_timeout(SOON));
     }
 }
 
-pub(crate) fn use_records(name: &Name) {
-    if let Ok(queue) = record::Queue::open(name) {
-        if let Ok(mut producer) = queue.producer() {
-            for len in [0, 1, 100, queue.max_len()] {
-                let _ = producer.try_push(&vec![7; len]);
-            }
-            let _ = producer.flush(Some(SOON));
+pub(crate) fn use_records(queue: &record::Queue) {
+    if let Ok(mut producer) = queue.producer() {
+        for len in [0, 1, 100, queue.max_len()] {
+            let _ = producer.try_push(&vec![7; len]);
         }
-        if let Ok(mut consumer) = queue.consumer() {
-            for _ in 0..10 {
-                let _ = consumer.try_pop();
-            }
-            let _ = (consumer.available(), consumer.read_timeout(SOON).map(|record| record.len()));
+        let _ = producer.flush(Some(SOON));
+    }
+    if let Ok(mut consumer) = queue.consumer() {
+        for _ in 0..10 {
+            let _ = consumer.try_pop();
         }
+        let _ = (consumer.available(), consumer.read_timeout(SOON).map(|record| record.len()));
     }
 }
 
-pub(crate) fn use_calls(name: &Name) {
-    if let Ok(cell) = call::Cell::<u64, u64>::open(name) {
-        let (mut caller, mut server) = (cell.caller().ok(), cell.server().ok());
-        for n in 0..4 {
-            caller.as_mut().map(|c| (c.try_start(n), c.outstanding()));
-            server.as_mut().map(|s| (s.try_recv().is_ok(), s.serve_timeout(|n| n, SOON)));
-            caller.as_mut().map(|c| c.finish_timeout(SOON));
-        }
+pub(crate) fn use_calls(cell: &call::Cell<u64, u64>) {
+    let (mut caller, mut server) = (cell.caller().ok(), cell.server().ok());
+    for n in 0..4 {
+        caller.as_mut().map(|c| (c.try_start(n), c.outstanding()));
+        server.as_mut().map(|s| (s.try_recv().is_ok(), s.serve_timeout(|n| n, SOON)));
+        caller.as_mut().map(|c| c.finish_timeout(SOON));
     }
 }
 
-pub(crate) fn use_many(name: &Name) {
-    let Ok(queue) = mpmc::Queue::<u64>::open(name) else { return };
+pub(crate) fn use_many(queue: &mpmc::Queue<u64>) {
     let (producer, consumer) = (queue.producer().ok(), queue.consumer().ok());
     if let Some(mut consumer) = consumer {
         // Each takes a slot, and nothing is put in meanwhile.
@@ -144,5 +143,38 @@ pub(crate) fn use_many(name: &Name) {
         assert!(all <= queue.capacity().min(70));
         let _ = (producer.try_push_slice(&[1; 70]), producer.try_reserve().map(drop));
         let _ = (producer.push_timeout(0, SOON), producer.flush(Some(SOON)), producer.peer());
+    }
+}
+
+pub(crate) fn use_many_records(queue: &mpmc_record::Queue) {
+    let (producer, consumer) = (queue.producer().ok(), queue.consumer().ok());
+    if let Some(mut consumer) = consumer {
+        // Each takes a block at least, and nothing is put in meanwhile.
+        let most = queue.capacity() / queue.block();
+        let mut popped = 0;
+        while let Ok((len, again)) =
+            consumer.try_take().map(|taken| (taken.len(), taken.is_again()))
+        {
+            // What is given back unread comes again, marked.
+            popped += usize::from(!again);
+            assert!(len <= queue.max_len() && popped <= most);
+            if again {
+                break;
+            }
+        }
+        for _ in 0..most {
+            let Ok(record) = consumer.try_pop() else { break };
+            assert!(record.len() <= queue.max_len());
+        }
+        assert!(consumer.available() <= queue.capacity());
+        let _ = (consumer.pop_timeout(SOON), consumer.peer());
+    }
+    if let Some(mut producer) = producer {
+        for len in [0, 1, 100, queue.max_len(), queue.max_len() + 1] {
+            let _ = producer.try_push(&vec![7; len]);
+            let _ = producer.try_reserve(len).map(|room| room.commit_len(len / 2));
+        }
+        let _ = (producer.try_reserve(1).map(drop), producer.held_by(), producer.peer());
+        let _ = (producer.push_timeout(&[7; 9], SOON), producer.flush(Some(SOON)));
     }
 }

@@ -1,7 +1,11 @@
 //! What the fuzzers do with their bytes. `tests/fuzzed.rs` does the same with the inputs that are kept.
 
 pub(crate) mod attach;
+mod bare;
+pub(crate) mod broker;
+pub(crate) mod many_records;
 pub(crate) mod model;
+pub(crate) mod recipient;
 pub(crate) mod recover;
 pub(crate) mod rewrite;
 pub(crate) mod session;

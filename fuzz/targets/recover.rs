@@ -1,7 +1,7 @@
 //! Any image behind a valid header, as a process may leave that died in the middle of anything, or that went mad:
 //! successors are refused, or go on, and take no more than the ring holds.
 
-use super::attach::{use_calls, use_many, use_records, use_values};
+use super::attach::use_all;
 use super::{WORDS, Write, input, name};
 use arbitrary::Arbitrary;
 use ringlane::mpmc::{self, Delivery};
@@ -81,10 +81,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let _ = inspect::report(&name).map(|report| assert!(report.used <= report.capacity));
     // Twice: what the first ones leave is an image, too.
     for _ in 0..2 {
-        use_values(&name);
-        use_records(&name);
-        use_calls(&name);
-        use_many(&name);
+        use_all(&name);
     }
     let _ = inspect::report(&name);
     let _ = inspect::remove(&name, false);

@@ -1,24 +1,20 @@
 //! The other side of a session, made of a bare socket and bare memory: any greeting, any descriptor, and then any
 //! words at any time. What is no greeting is turned away; what is one is a session whose every call ends.
 
+use super::bare::{accepted, bare, keep, listener, send, settle, take, warm};
 use super::{SOON, Value, input, name};
 use arbitrary::Arbitrary;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, accept, bind, connect, listen, recvmsg, sendmsg, socket,
-};
+use nix::sys::socket::{UnixAddr, connect};
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use std::ffi::c_void;
-use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Pages of the memory that this side passes, at most.
 const PAGES: usize = 4;
@@ -133,70 +129,30 @@ const ALL: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_FUTURE_WRITE)
     .union(SealFlag::F_SEAL_SEAL);
 
-fn bare() -> OwnedFd {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap()
-}
-
-fn send(socket: &OwnedFd, bytes: &[u8], handles: &[RawFd]) {
-    let rights = [ControlMessage::ScmRights(handles)];
-    let rights = if handles.is_empty() { &rights[..0] } else { &rights[..] };
-    let parts = [IoSlice::new(bytes)];
-    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    // The other side may have hung up, or its queue may be full.
-    let _ = sendmsg(socket.as_raw_fd(), &parts, rights, flags, None::<&UnixAddr>);
-}
-
-/// Takes what there is from the socket, and closes what comes with it.
-fn drain(socket: &OwnedFd) -> Vec<u8> {
-    let mut bytes = [0; 64];
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let mut space = nix::cmsg_space!([RawFd; 4]);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags);
-    let Ok(message) = received else { return Vec::new() };
-    for control in message.cmsgs().into_iter().flatten() {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            // SAFETY: the kernel has just made them.
-            numbers.into_iter().for_each(|n| drop(unsafe { OwnedFd::from_raw_fd(n) }));
-        }
-    }
-    let len = message.bytes;
-    bytes[..len].to_vec()
-}
-
 /// A listener of ours, its name, and the greeting of a client with rings of a page.
 struct Stand {
     listener: OwnedFd,
     name: ServiceName,
     server: Server,
     greeting: Vec<u8>,
-    /// How many are open when nothing is going on.
-    descriptors: usize,
 }
 
 fn stand() -> &'static Stand {
     static STAND: OnceLock<Stand> = OnceLock::new();
     STAND.get_or_init(|| {
         let path = format!("/tmp/{}.bare", name("session"));
-        let _ = std::fs::remove_file(&path);
-        let listener = bare();
-        bind(listener.as_raw_fd(), &UnixAddr::new(path.as_str()).unwrap()).unwrap();
-        listen(&listener, Backlog::new(8).unwrap()).unwrap();
+        let listener = listener(&path);
         let name = ServiceName::native(path).unwrap();
         let client = client(&name);
-        // SAFETY: the kernel has just made it.
-        let socket = unsafe { OwnedFd::from_raw_fd(accept(listener.as_raw_fd()).unwrap()) };
-        let greeting = drain(&socket);
+        let socket = accepted(&listener);
+        let (greeting, _) = take(&socket).unwrap();
         assert_eq!(greeting.len(), 40);
         drop(client);
         let own = ServiceName::native(format!("{name}.server")).unwrap();
         let _ = std::fs::remove_file(own.to_string());
         let server = Server::bind(&own).unwrap();
-        // What is made once, at the first wait.
-        let (one, _other) = Session::pair(PAGE).unwrap();
-        let _ = (one.try_read(&mut [0]), one.read_timeout(&mut [0], Duration::from_millis(1)));
-        drop((one, _other, socket));
-        Stand { listener, name, server, greeting, descriptors: descriptors() }
+        warm();
+        Stand { listener, name, server, greeting }
     })
 }
 
@@ -211,16 +167,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let stand = stand();
     one(stand, &input);
-    // The thread that watches connections may have held on to one for a moment.
-    let began = Instant::now();
-    while descriptors() != stand.descriptors {
-        assert!(began.elapsed() < Duration::from_secs(10), "descriptors stay open");
-        std::thread::yield_now();
-    }
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+    static OPEN: AtomicUsize = AtomicUsize::new(usize::MAX);
+    settle(&OPEN);
 }
 
 fn one(stand: &Stand, input: &Input) {
@@ -265,9 +213,8 @@ fn one(stand: &Stand, input: &Input) {
     }
     let (socket, session) = if input.serves {
         let client = client(&stand.name);
-        // SAFETY: the kernel has just made it.
-        let socket = unsafe { OwnedFd::from_raw_fd(accept(stand.listener.as_raw_fd()).unwrap()) };
-        drain(&socket);
+        let socket = accepted(&stand.listener);
+        drop(take(&socket));
         send(&socket, &greeting, &handles);
         (socket, client)
     } else {
@@ -282,7 +229,7 @@ fn one(stand: &Stand, input: &Input) {
             assert!(stand.server.turned_away() > turned_away);
             return;
         };
-        drain(&socket);
+        drop(take(&socket));
         (socket, session)
     };
     let mut socket = Some(socket);
@@ -335,9 +282,4 @@ fn one(stand: &Stand, input: &Input) {
             }
         }
     }
-}
-
-fn keep(others: &mut Vec<OwnedFd>, handle: OwnedFd) -> RawFd {
-    others.push(handle);
-    others.last().map_or(-1, AsRawFd::as_raw_fd)
 }

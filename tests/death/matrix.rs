@@ -635,6 +635,7 @@ fn work(share: (u64, u64), totals: &Journal) -> bool {
     crowds(&mut matrix);
     super::object::objects(&mut matrix);
     super::meet::meetings(&mut matrix);
+    super::give::gifts(&mut matrix);
     totals.add([matrix.passed, matrix.failed, matrix.kills, matrix.pauses]);
     totals.also(matrix.pairs);
     matrix.failed == 0

@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// How far the survivor and the victim have come: words of a shared page.
 #[derive(Clone, Copy)]
-enum Word {
+pub(crate) enum Word {
     /// Somebody is there to be connected to.
     Bound,
     /// The session is there on the survivor's side.
@@ -56,22 +56,50 @@ enum Word {
     Closed,
     /// How often the survivor looked.
     Looks,
+    /// Who wants something.
+    Asks,
 }
 
 #[derive(Clone, Copy)]
-struct Scene(&'static [AtomicU64; 8]);
+pub(crate) struct Scene(&'static [AtomicU64; 512]);
 
 impl Scene {
-    fn set(self, word: Word, value: u64) {
+    pub(crate) fn new() -> Scene {
+        // SAFETY: a page of zeroes, aligned and never unmapped, has room for 512 atomics.
+        Scene(unsafe { &*shared_page().cast() })
+    }
+
+    pub(crate) fn clear(self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::SeqCst));
+    }
+
+    /// Leaves bytes for the other process, from this word on: their number, then one in a word.
+    pub(crate) fn pass(self, from: usize, bytes: &[u8]) {
+        for (word, byte) in self.0[from + 1..].iter().zip(bytes) {
+            word.store(u64::from(*byte), Ordering::SeqCst);
+        }
+        self.0[from].store(bytes.len() as u64, Ordering::SeqCst);
+    }
+
+    /// The bytes that the other process leaves there.
+    pub(crate) fn passed(self, from: usize) -> Vec<u8> {
+        while self.0[from].load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        let len = self.0[from].load(Ordering::SeqCst) as usize;
+        self.0[from + 1..][..len].iter().map(|word| word.load(Ordering::SeqCst) as u8).collect()
+    }
+
+    pub(crate) fn set(self, word: Word, value: u64) {
         self.0[word as usize].store(value, Ordering::SeqCst);
     }
 
-    fn get(self, word: Word) -> u64 {
+    pub(crate) fn get(self, word: Word) -> u64 {
         self.0[word as usize].load(Ordering::SeqCst)
     }
 
     /// The watchdog sees to it that this ends.
-    fn wait(self, word: Word, least: u64) {
+    pub(crate) fn wait(self, word: Word, least: u64) {
         while self.get(word) < least {
             std::thread::sleep(Duration::from_micros(50));
         }
@@ -86,12 +114,12 @@ pub(crate) struct Meeting<'a> {
 
 /// The process that stays.
 pub(crate) struct World {
-    name: Name,
-    survivor: Option<Pid>,
+    pub(crate) name: Name,
+    pub(crate) survivor: Option<Pid>,
 }
 
 impl World {
-    fn survived(mut self) -> Result<(), String> {
+    pub(crate) fn survived(mut self) -> Result<(), String> {
         self.survivor.take().map_or(Ok(()), reap)
     }
 }
@@ -135,8 +163,7 @@ fn works(server: &Server, name: &Name) {
 
 impl<'a> Meeting<'a> {
     pub(crate) fn new(journal: &'a Journal, deed: Deed) -> Meeting<'a> {
-        // SAFETY: a page of zeroes, aligned and never unmapped, has room for eight atomics.
-        Meeting { journal, deed, scene: Scene(unsafe { &*shared_page().cast() }) }
+        Meeting { journal, deed, scene: Scene::new() }
     }
 
     fn serves(&self) -> bool {
@@ -216,7 +243,7 @@ impl Cell for Meeting<'_> {
     type World = World;
 
     fn world(&self) -> Result<World, String> {
-        self.scene.0.iter().for_each(|word| word.store(0, Ordering::SeqCst));
+        self.scene.clear();
         let name = scratch();
         let survivor = spawn(|| self.survive(&name))?;
         Ok(World { name, survivor: Some(survivor) })

@@ -2,6 +2,7 @@
 
 mod arena;
 mod call;
+mod give;
 mod goods;
 mod journal;
 mod lane;
