@@ -437,7 +437,7 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::copy;
+    use crate::plain::copy;
 
     #[test]
     fn every_length_is_copied_at_every_alignment_and_no_byte_beside_it() {

@@ -152,7 +152,7 @@ pub(crate) fn run(bytes: &[u8]) {
     drop(listener);
     std::fs::remove_file(path).unwrap();
     assert!(!(input.silent && (memory.is_some() || mapping.is_some())));
-    let leashed = input.flags % 5 & 2 != 0 && input.changes.is_empty();
+    let leashed = (input.flags % 5) & 2 != 0 && input.changes.is_empty();
     for step in &input.steps {
         match step {
             Step::Write(write) => given.write(*write),
