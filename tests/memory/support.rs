@@ -58,6 +58,12 @@ pub(crate) fn leave_behind(name: &Name, size: u64) {
     options.create_new(true).size(size).lifetime(Lifetime::Persistent).open(name).unwrap();
 }
 
+/// What is said of a size of 2^40 bytes: in 32 bits there are no such numbers.
+pub(crate) const MORE_THAN_THERE_IS: ErrorKind = match size_of::<usize>() {
+    8 => ErrorKind::NoSpace,
+    _ => ErrorKind::InvalidSize,
+};
+
 pub(crate) fn kind<T: Debug>(result: Result<T, Error>) -> ErrorKind {
     result.expect_err("this should have been refused").kind()
 }

@@ -129,7 +129,7 @@ fn stream(session: &Session, hash: Option<()>) -> Vec<u8> {
     let mut piece = vec![0; 1 << 20];
     random.fill_bytes(&mut piece);
     for n in 0..megabytes {
-        piece[..8].copy_from_slice(&n.to_ne_bytes());
+        piece[..8].copy_from_slice(&(n as u64).to_ne_bytes());
         if hash.is_some() {
             let mut got = vec![0; piece.len()];
             session.read_exact(&mut got).unwrap();

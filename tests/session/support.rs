@@ -78,7 +78,7 @@ pub(crate) fn asleep(thread: i32) {
                 libc::SYS_futex,
                 vec![
                     libc::SYS_futex_waitv,
-                    #[cfg(target_arch = "x86_64")]
+                    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
                     libc::SYS_epoll_wait,
                     libc::SYS_epoll_pwait,
                 ],

@@ -1,4 +1,5 @@
 //! Objects: `/dev/shm` files and memfds, their names, sizes, owners and seals.
+#![allow(unsafe_code, reason = "a system call whose offsets have 64 bits wherever we run")]
 
 use super::super::{Access, Identity, Seals, Stat};
 use super::{Handle, failed, path_of, room};
@@ -12,6 +13,7 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC};
 use std::ffi::CString;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// Where named objects live: `shm_open(3)` puts them here, so names mean the same to C programs.
@@ -206,12 +208,19 @@ pub(crate) fn keep_to_owner(handle: &Handle) -> Result<()> {
 
 /// Punches a hole: what was there is gone from every mapping, and touching it finds zeroes.
 pub(crate) fn empty_range(handle: &Handle, from: u64, len: u64) -> Result<()> {
-    let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    let (from, len) = (offset_of(from)?, offset_of(len)?);
+    // To the end of any object: another program may have made it longer than offsets here are.
+    #[cfg(target_pointer_width = "64")]
+    use libc::fallocate;
+    #[cfg(not(target_pointer_width = "64"))]
+    use libc::fallocate64 as fallocate;
+    let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let [from, len] = [from, len].map(u64::cast_signed);
     loop {
-        match nix::fcntl::fallocate(handle, how, from, len) {
+        // SAFETY: the call takes no pointer.
+        let done = unsafe { fallocate(handle.as_raw_fd(), how, from, len) };
+        match Errno::result(done) {
             Err(Errno::EINTR) => {}
-            done => return done.map_err(failed("punch a hole")),
+            done => return done.map(drop).map_err(failed("punch a hole")),
         }
     }
 }
