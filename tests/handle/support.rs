@@ -82,8 +82,12 @@ pub(crate) fn byte(mapping: &Mapping, at: usize) -> u8 {
 pub(crate) fn identity(fd: RawFd) -> (u64, u64) {
     // SAFETY: the caller's descriptor is open.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
-    let stat = nix::sys::stat::fstat(fd).unwrap();
-    (stat.st_dev, stat.st_ino as u64)
+    of(nix::sys::stat::fstat(fd).unwrap())
+}
+
+#[allow(clippy::unnecessary_cast, reason = "on 32 bits they are shorter")]
+fn of(stat: nix::sys::stat::FileStat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 /// How many descriptors and mappings this process has of an object.
@@ -91,7 +95,7 @@ pub(crate) fn holds((device, inode): (u64, u64)) -> (usize, usize) {
     let descriptors = descriptors().into_iter().filter(|fd| {
         // Another thread may have closed it meanwhile.
         nix::sys::stat::stat(format!("/proc/self/fd/{fd}").as_str())
-            .is_ok_and(|stat| (stat.st_dev, stat.st_ino as u64) == (device, inode))
+            .is_ok_and(|stat| of(stat) == (device, inode))
     });
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
