@@ -90,15 +90,24 @@ const NEEDED: &[&str] = &["openat", "unlinkat", "unlink", "fcntl", "flock", "fst
 
 /// From now on, this system call fails in this thread and in those that it begins.
 fn refuse(call: i64, errno: i32) {
+    refuse_if(call, None, errno);
+}
+
+/// The same, perhaps only with this second argument.
+fn refuse_if(call: i64, argument: Option<u32>, errno: i32) {
     let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, compare, give) = (
         libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
         libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
         libc::BPF_RET | libc::BPF_K,
     );
+    // Where the lower half of the second argument lies, and the number of the call, which any is.
+    let (at, argument) = argument.map_or((0, call as u32), |argument| (24, argument));
     let mut steps = [
         step(load, 0, 0, 0),
-        step(compare, 0, 1, call as u32),
+        step(compare, 0, 3, call as u32),
+        step(load, 0, 0, at),
+        step(compare, 0, 1, argument),
         step(give, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
         step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
@@ -434,6 +443,16 @@ fn second_process() {
             everything(&name);
             assert_eq!(open(), before, "descriptors are left open");
         }
+        "locked" => {
+            refuse_if(libc::SYS_flock, Some(libc::LOCK_UN as u32), libc::EPERM);
+            everything(&name);
+            // The close has done it.
+            let name = named(&name, "again");
+            let memory = SharedMemory::create(&name, 4096).unwrap();
+            memory.set_size(8192).unwrap();
+            memory.set_size(12_288).unwrap();
+            memory.remove().unwrap();
+        }
         "injected" => {
             let section = SECTIONS.iter().find(|(what, _)| part.ends_with(&format!(" {what}")));
             section.expect("a section").1(&name);
@@ -498,6 +517,11 @@ fn every_system_call_may_fail() {
             });
         }
     });
+}
+
+#[test]
+fn a_lock_that_is_not_given_up_goes_with_its_descriptor() {
+    well("locked", false);
 }
 
 #[test]
