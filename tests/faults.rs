@@ -11,16 +11,21 @@ mod common;
 use common::{Second, part, scratch};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use ringlane::handle::{Access, Broker, BrokerOptions, Handle, HandleOptions, Recipient, Revoke};
 use ringlane::mpmc::Delivery;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::spsc::Layout;
 use ringlane::{
-    Name, OpenOptions, SessionError, SharedMemory, Wait, call, inspect, mpmc, record, spsc,
+    Name, OpenOptions, SessionError, SharedMemory, Wait, call, inspect, mpmc, mpmc_record, record,
+    spsc,
 };
 use std::fmt::Display;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(2);
+
+/// What who answers here needs at most, if he can.
+const LATER: Duration = Duration::from_millis(100);
 
 /// Every system call of the library, and what it may fail with. Not `close` and `munmap`, which do not fail for what
 /// is there; of `futex` only the sleep of this library is to fail, not the locks of the standard library.
@@ -28,6 +33,7 @@ const CALLS: &[(&str, i64, i32)] = &[
     ("openat", libc::SYS_openat, libc::EMFILE),
     ("openat", libc::SYS_openat, libc::EACCES),
     ("memfd_create", libc::SYS_memfd_create, libc::ENFILE),
+    ("memfd_create", libc::SYS_memfd_create, libc::ENOMEM),
     ("ftruncate", libc::SYS_ftruncate, libc::EPERM),
     ("fallocate", libc::SYS_fallocate, libc::ENOSPC),
     ("fallocate", libc::SYS_fallocate, libc::EOPNOTSUPP),
@@ -55,6 +61,7 @@ const CALLS: &[(&str, i64, i32)] = &[
     ("eventfd2", libc::SYS_eventfd2, libc::EMFILE),
     ("epoll_create1", libc::SYS_epoll_create1, libc::EMFILE),
     ("epoll_ctl", libc::SYS_epoll_ctl, libc::ENOSPC),
+    ("epoll_ctl", libc::SYS_epoll_ctl, libc::ENOMEM),
     ("epoll_wait", libc::SYS_epoll_wait, libc::EBADF),
     ("poll", libc::SYS_poll, libc::ENOMEM),
     ("socket", libc::SYS_socket, libc::EMFILE),
@@ -63,8 +70,14 @@ const CALLS: &[(&str, i64, i32)] = &[
     ("listen", libc::SYS_listen, libc::EADDRINUSE),
     ("connect", libc::SYS_connect, libc::EACCES),
     ("accept4", libc::SYS_accept4, libc::EMFILE),
+    ("accept4", libc::SYS_accept4, libc::ENOMEM),
+    ("connect", libc::SYS_connect, libc::EAGAIN),
     ("sendmsg", libc::SYS_sendmsg, libc::ENOBUFS),
+    ("sendmsg", libc::SYS_sendmsg, libc::EAGAIN),
     ("recvmsg", libc::SYS_recvmsg, libc::ENOMEM),
+    ("recvmsg", libc::SYS_recvmsg, libc::EAGAIN),
+    ("getrandom", libc::SYS_getrandom, libc::ENOSYS),
+    ("process_vm_readv", libc::SYS_process_vm_readv, libc::EPERM),
     ("getsockopt", libc::SYS_getsockopt, libc::ENOPROTOOPT),
     ("setsockopt", libc::SYS_setsockopt, libc::ENOPROTOOPT),
     ("shutdown", libc::SYS_shutdown, libc::ENOTCONN),
@@ -77,15 +90,24 @@ const NEEDED: &[&str] = &["openat", "unlinkat", "unlink", "fcntl", "flock", "fst
 
 /// From now on, this system call fails in this thread and in those that it begins.
 fn refuse(call: i64, errno: i32) {
+    refuse_if(call, None, errno);
+}
+
+/// The same, perhaps only with this second argument.
+fn refuse_if(call: i64, argument: Option<u32>, errno: i32) {
     let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, compare, give) = (
         libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
         libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
         libc::BPF_RET | libc::BPF_K,
     );
+    // Where the lower half of the second argument lies, and the number of the call, which any is.
+    let (at, argument) = argument.map_or((0, call as u32), |argument| (24, argument));
     let mut steps = [
         step(load, 0, 0, 0),
-        step(compare, 0, 1, call as u32),
+        step(compare, 0, 3, call as u32),
+        step(load, 0, 0, at),
+        step(compare, 0, 1, argument),
         step(give, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
         step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
@@ -108,10 +130,32 @@ fn tried<T, E: Display>(result: Result<T, E>) -> Option<T> {
     }
 }
 
-/// Does every operation. None has to succeed.
+/// Operations of one kind, of which none has to succeed.
+type Section = (&'static str, fn(&Name));
+
+/// All of them.
+const SECTIONS: &[Section] = &[
+    ("nothing", |_| ()),
+    ("memory", memory),
+    ("values", values),
+    ("records", records),
+    ("calls", calls),
+    ("many", many),
+    ("many-records", many_records),
+    ("sessions", sessions),
+    ("handles", handles),
+];
+
 fn everything(name: &Name) {
-    let named = |what: &str| Name::new(&format!("{name}-{what}")).unwrap();
-    let memory = named("memory");
+    SECTIONS.iter().for_each(|(_, section)| section(name));
+}
+
+fn named(name: &Name, what: &str) -> Name {
+    Name::new(&format!("{name}-{what}")).unwrap()
+}
+
+fn memory(name: &Name) {
+    let memory = named(name, "memory");
     if let Some(memory) = tried(SharedMemory::create(&memory, 8192)) {
         tried(memory.set_size(16_384));
         tried(memory.size());
@@ -124,8 +168,11 @@ fn everything(name: &Name) {
     tried(SharedMemory::open(&memory));
     tried(SharedMemory::unlink(&memory));
     tried(SharedMemory::anonymous(4096)).map(|memory| tried(memory.map()));
+}
+
+fn values(name: &Name) {
     for layout in [Layout::Slots, Layout::Dense] {
-        let name = named("values");
+        let name = named(name, "values");
         let mut options = spsc::Queue::<u64>::options();
         let Some(queue) = tried(options.capacity(8).layout(layout).create(&name)) else { continue };
         tried(spsc::Queue::<u64>::open(&name));
@@ -145,7 +192,10 @@ fn everything(name: &Name) {
         tried(inspect::list());
         tried(inspect::remove(&name, true));
     }
-    let records = named("records");
+}
+
+fn records(name: &Name) {
+    let records = named(name, "records");
     if let Some(queue) = tried(record::Queue::create(&records, 8192)) {
         let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
         if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
@@ -156,7 +206,10 @@ fn everything(name: &Name) {
             tried(producer.push_timeout(&[0; 1000], SOON));
         }
     }
-    if let Some(cell) = tried(call::Cell::<u64, u64>::create(&named("calls"))) {
+}
+
+fn calls(name: &Name) {
+    if let Some(cell) = tried(call::Cell::<u64, u64>::create(&named(name, "calls"))) {
         let (caller, server) = (tried(cell.caller()), tried(cell.server()));
         if let (Some(mut caller), Some(mut server)) = (caller, server) {
             tried(server.serve_timeout(|n| n, SOON));
@@ -165,9 +218,12 @@ fn everything(name: &Name) {
             assert_eq!(caller.try_finish().unwrap(), 2);
         }
     }
+}
+
+fn many(name: &Name) {
     for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
         let mut options = mpmc::Queue::<u64>::options();
-        let queue = options.capacity(8).delivery(delivery).create(&named("many"));
+        let queue = options.capacity(8).delivery(delivery).create(&named(name, "many"));
         let Some(queue) = tried(queue) else { continue };
         let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
         if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
@@ -179,6 +235,26 @@ fn everything(name: &Name) {
             tried(producer.flush(Some(SOON)));
         }
     }
+}
+
+fn many_records(name: &Name) {
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let mut options = mpmc_record::Queue::options();
+        let queue = options.capacity(4096).delivery(delivery).create(&named(name, "many-records"));
+        let Some(queue) = tried(queue) else { continue };
+        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
+        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+            tried(consumer.pop_timeout(SOON));
+            assert_eq!(producer.try_push(b"record"), Ok(()));
+            assert_eq!(consumer.try_pop().unwrap(), b"record");
+            while producer.try_push(&[0; 1000]).is_ok() {}
+            tried(producer.push_timeout(&[0; 1000], SOON));
+            tried(producer.flush(Some(SOON)));
+        }
+    }
+}
+
+fn sessions(name: &Name) {
     let service = ServiceName::native(format!("/tmp/{name}.sock")).unwrap();
     if let Some(server) = tried(Server::bind(&service)) {
         tried(server.accept_timeout(SOON));
@@ -195,6 +271,75 @@ fn everything(name: &Name) {
         assert_eq!(other.try_recv().unwrap(), b"message");
         talk(&one);
     }
+}
+
+/// Memory for this process itself, by a thread of the broker's and by a poll.
+fn handles(name: &Name) {
+    let service = ServiceName::native(format!("/tmp/{name}.broker")).unwrap();
+    if let Some(broker) = tried(BrokerOptions::new().name(&service).start()) {
+        lend(&broker, |_| ());
+    }
+    let _ = std::fs::remove_file(service.to_string());
+    if let Some(broker) = tried(BrokerOptions::new().name(&service).polled(true).start()) {
+        lend(&broker, |broker| _ = tried(broker.try_serve()));
+    }
+    let _ = std::fs::remove_file(service.to_string());
+}
+
+fn lend(broker: &Broker, serve: impl Fn(&Broker) + Copy + Send) {
+    let me = tried(Recipient::process(std::process::id()));
+    let memory = tried(SharedMemory::anonymous(8192));
+    let (Some(me), Some(memory)) = (me, memory) else { return };
+    let create =
+        |options: &HandleOptions| tried(broker.create(&memory, &me, Access::ReadWrite, options));
+    let redeem = |handle: Handle| {
+        let bytes = handle.to_bytes();
+        let asking = std::thread::Builder::new().spawn(move || {
+            let memory = tried(handle.open_timeout(Access::ReadWrite, LATER))?;
+            tried(memory.map())
+        });
+        let Ok(asking) = asking else { return None };
+        while !asking.is_finished() {
+            serve(broker);
+            std::thread::yield_now();
+        }
+        let map = asking.join().unwrap();
+        if map.is_some() {
+            let again = Handle::from_bytes(&bytes).unwrap();
+            assert!(again.open_timeout(Access::ReadOnly, SOON).is_err(), "redeemed twice");
+        }
+        map
+    };
+    if let Some(handle) = create(&HandleOptions::new()) {
+        tried(broker.guarantees(handle.id()));
+        redeem(handle);
+    }
+    for how in [Revoke::Cooperative, Revoke::Wipe] {
+        let Some(handle) = create(HandleOptions::new().revocable(true)) else { continue };
+        let map = redeem(handle);
+        let taken = tried(broker.revoke(&me, how));
+        if let (Some(map), Some(_)) = (map, taken) {
+            assert!(map.read_at(0, &mut [0]).is_err(), "taken back, and still there");
+        }
+    }
+    offer(broker);
+}
+
+/// Handles that nobody redeems.
+fn offer(broker: &Broker) {
+    let me = tried(Recipient::process(std::process::id()));
+    let memory = tried(SharedMemory::anonymous(8192));
+    let (Some(me), Some(memory)) = (me, memory) else { return };
+    let create =
+        |options: &HandleOptions| tried(broker.create(&memory, &me, Access::ReadWrite, options));
+    if let Some(handle) = create(HandleOptions::new().expires_in(SOON)) {
+        tried(broker.delete(handle.id()));
+    }
+    // What nobody redeemed goes with all others.
+    create(&HandleOptions::new());
+    create(HandleOptions::new().revocable(true));
+    tried(broker.revoke_all(Revoke::Cooperative));
+    assert_eq!((broker.counts().waiting, broker.counts().revocable), (0, 0));
 }
 
 fn talk(session: &Session) {
@@ -298,7 +443,20 @@ fn second_process() {
             everything(&name);
             assert_eq!(open(), before, "descriptors are left open");
         }
-        "injected" => everything(&name),
+        "locked" => {
+            refuse_if(libc::SYS_flock, Some(libc::LOCK_UN as u32), libc::EPERM);
+            everything(&name);
+            // The close has done it.
+            let name = named(&name, "again");
+            let memory = SharedMemory::create(&name, 4096).unwrap();
+            memory.set_size(8192).unwrap();
+            memory.set_size(12_288).unwrap();
+            memory.remove().unwrap();
+        }
+        "injected" => {
+            let section = SECTIONS.iter().find(|(what, _)| part.ends_with(&format!(" {what}")));
+            section.expect("a section").1(&name);
+        }
         "without" => {
             refuse(number(), number() as i32);
             exchange();
@@ -322,7 +480,13 @@ fn second_process() {
             let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
             let most = pages * 4096 + number() as u64 * 4096;
             setrlimit(Resource::RLIMIT_AS, most, most).unwrap();
-            everything(&name);
+            // A thread that finds no room for the end of its stack ends the process: that is the standard library's, and
+            // goes for a broker's thread, too.
+            let alone = SECTIONS.iter().filter(|(what, _)| *what != "handles");
+            alone.for_each(|(_, section)| section(&name));
+            let service = ServiceName::native(format!("/tmp/{name}.broker")).unwrap();
+            tried(BrokerOptions::new().name(&service).polled(true).start()).iter().for_each(offer);
+            let _ = std::fs::remove_file(service.to_string());
         }
         other => panic!("no such part: {other}"),
     }
@@ -353,6 +517,11 @@ fn every_system_call_may_fail() {
             });
         }
     });
+}
+
+#[test]
+fn a_lock_that_is_not_given_up_goes_with_its_descriptor() {
+    well("locked", false);
 }
 
 #[test]

@@ -76,6 +76,9 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod turn;
+
 #[cfg(any(target_os = "macos", windows))]
 mod spare;
 #[cfg(any(target_os = "macos", windows))]

@@ -1,13 +1,12 @@
 //! Objects: `/dev/shm` files and memfds, their names, sizes, owners and seals.
 #![allow(unsafe_code, reason = "a system call whose offsets have 64 bits wherever we run")]
 
+use super::super::turn::Turn;
 use super::super::{Access, Identity, Seals, Stat};
 use super::{Handle, failed, path_of, room};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
-use nix::fcntl::{
-    AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, FdFlag, Flock, FlockArg, OFlag, SealFlag,
-};
+use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, FdFlag, OFlag, SealFlag};
 use nix::sys::memfd::MFdFlags;
 use nix::sys::resource::Resource;
 use nix::sys::stat::{FileStat, Mode, SFlag};
@@ -76,7 +75,7 @@ pub(crate) fn empty(handle: &Handle, len: u64, reserve: bool) -> Result<()> {
     resize_alone(handle, len, reserve)
 }
 
-fn turn_to_resize(handle: &Handle) -> Result<Flock<Handle>> {
+fn turn_to_resize(handle: &Handle) -> Result<Turn> {
     let held = || Error::new(ErrorKind::InUse, "another process is about to resize or remove it");
     take_turn(reopen(handle, Access::Read)?).ok_or_else(held)
 }
@@ -319,21 +318,18 @@ pub(crate) fn unlink(name: &str, handle: Option<&Handle>) -> Result<()> {
 /// Removals of one object, and its resizings, take turns, under a lock on the object: between its look at the name and its
 /// removal, none finds the name moved on to another object by another. Without the lock, which a process
 /// stopped at the wrong moment can withhold, it goes on after a while.
-fn take_turn(handle: Handle) -> Option<Flock<Handle>> {
+fn take_turn(handle: Handle) -> Option<Turn> {
     lock_within(handle, LOCK_TRIES).ok().flatten()
 }
 
 /// An exclusive lock on what the handle means, tried so many times, a millisecond apart. None if somebody else
 /// has it all the while.
-pub(super) fn lock_within(
-    mut handle: Handle,
-    tries: u32,
-) -> std::result::Result<Option<Flock<Handle>>, Errno> {
+pub(super) fn lock_within(handle: Handle, tries: u32) -> std::io::Result<Option<Turn>> {
+    let mut file = handle.into();
     for _ in 0..tries {
-        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+        match Turn::take(file)? {
             Ok(turn) => return Ok(Some(turn)),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => handle = back,
-            Err((_, errno)) => return Err(errno),
+            Err(back) => file = back,
         }
         std::thread::sleep(LOCK_PAUSE);
     }

@@ -1,12 +1,13 @@
 //! Sockets in the file system: where sessions meet, and what tells each side of the other's end.
 #![allow(unsafe_code, reason = "system calls")]
 
+use super::super::turn::Turn;
 use super::super::{Credentials, Identity, Received};
 use super::object::lock_within;
 use super::{Handle, failed, stat};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, OFlag};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{Linger, PassCred, PeerCredentials, PeerPidfd, SendTimeout};
 use nix::sys::socket::{
@@ -49,14 +50,14 @@ fn io(call: &'static str) -> impl Fn(std::io::Error) -> Error {
 }
 
 /// Those who bind or unlink in a directory take turns, under a lock on the directory itself.
-fn take_turn_in(path: &Path) -> Result<Flock<Handle>> {
+fn take_turn_in(path: &Path) -> Result<Turn> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let handle =
         nix::fcntl::open(parent, flags, Mode::empty()).map_err(failed("open its directory"))?;
     let held = || Error::new(ErrorKind::InUse, "somebody holds a lock on its directory");
     let lock = lock_within(handle, LOCK_TRIES);
-    lock.map_err(|errno| Error::os("lock its directory", errno as i32))?.ok_or_else(held)
+    lock.map_err(io("lock its directory"))?.ok_or_else(held)
 }
 
 /// Whether a socket is there that nobody listens to any more.

@@ -1,10 +1,11 @@
 //! Objects and their labels.
 #![allow(unsafe_code, reason = "copies out of a mapping")]
 
+use super::super::turn::Turn;
 use super::super::{Access, Identity, Seals, Stat};
 use super::{failed, io, page_size};
 use crate::error::{Error, ErrorKind, Result};
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, Mode};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -242,12 +243,12 @@ pub(crate) fn reopen(handle: &Handle, _access: Access) -> Result<Handle> {
 }
 
 /// Those who resize or remove an object take turns.
-fn take_turn(handle: &Handle) -> Result<Flock<File>> {
+fn take_turn(handle: &Handle) -> Result<Turn> {
     let mut label = reopen(handle, Access::Read)?.label;
     for _ in 0..LOCK_TRIES {
-        match Flock::lock(label, FlockArg::LockExclusiveNonblock) {
+        match Turn::take(label).map_err(io("lock the label"))? {
             Ok(turn) => return Ok(turn),
-            Err((back, _)) => label = back,
+            Err(back) => label = back,
         }
         std::thread::sleep(LOCK_PAUSE);
     }
