@@ -36,6 +36,8 @@ fn second_process() {
         peers::part,
         servers::part,
         sessions::part,
+        #[cfg(windows)]
+        windows::hostile::part,
     ];
     let played = parts.iter().any(|play| play(&part, &name));
     assert!(played, "no test has the part {part:?}");

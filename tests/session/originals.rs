@@ -46,8 +46,8 @@ fn a_living_server_keeps_its_name() {
 }
 
 /// Who goes does not take the name of who came after.
-#[test]
 #[cfg(unix)]
+#[test]
 fn a_server_removes_its_own_name_only() {
     let name = crate::support::service(&crate::common::scratch());
     let first = Server::bind(&name).unwrap();

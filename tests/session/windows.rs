@@ -1,5 +1,7 @@
 //! What is Windows' own: names in the kernel's directory, rights that cannot be given, events to wait for.
 
+pub(crate) mod hostile;
+
 use crate::common::{page, scratch};
 use crate::support::{connected, kind, server, service};
 use ringlane::session::{Server, ServerOptions, ServiceName, Session};

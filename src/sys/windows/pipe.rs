@@ -172,7 +172,7 @@ impl Line {
         let received = parse(message, more, buffer);
         self.kept.clear();
         self.begin();
-        received
+        Ok(received)
     }
 
     fn send(&mut self, bytes: &[u8], handles: &[&Handle]) -> Result<bool> {
@@ -247,28 +247,34 @@ fn frame(bytes: &[u8], handles: &[&Handle]) -> Vec<u8> {
 }
 
 /// What a message says; whoever sent it can have written anything.
-fn parse(message: &[u8], more: bool, buffer: &mut [u8]) -> Result<Received> {
-    let corrupt = || Error::new(ErrorKind::Corrupt, "no message of this library");
-    let (count, rest) = message.split_first().ok_or_else(corrupt)?;
-    let count = usize::from(*count);
-    if count > MOST_OBJECTS {
-        return Err(corrupt());
-    }
-    let (objects, bytes) = rest.split_at_checked(count * OBJECT).ok_or_else(corrupt)?;
-    let mut handles = Vec::new();
-    for object in objects.chunks_exact(OBJECT) {
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&object[at..at + 8]);
-            u64::from_le_bytes(word)
-        };
-        let access = if object[16] == 1 { Access::ReadWrite } else { Access::Read };
-        handles.push(open_of_peer(Id([word(0), word(8)]), access)?);
-    }
+fn parse(message: &[u8], more: bool, buffer: &mut [u8]) -> Received {
+    let Some((handles, bytes)) = objects_of(message) else {
+        // As little as of one that was cut.
+        return Received::Message { bytes: 0, handles: Vec::new(), cut: true, sender: None };
+    };
     let len = bytes.len().min(buffer.len());
     buffer[..len].copy_from_slice(&bytes[..len]);
     let cut = more || len < bytes.len();
-    Ok(Received::Message { bytes: len, handles, cut, sender: None })
+    Received::Message { bytes: len, handles, cut, sender: None }
+}
+
+/// The objects that a message passes, and what lies behind.
+fn objects_of(message: &[u8]) -> Option<(Vec<Handle>, &[u8])> {
+    let (count, rest) = message.split_first()?;
+    let count = usize::from(*count);
+    if count > MOST_OBJECTS {
+        return None;
+    }
+    let (objects, bytes) = rest.split_at_checked(count * OBJECT)?;
+    let object = |object: &[u8]| {
+        let (number, access) = object.split_at_checked(16)?;
+        let words = number.as_chunks::<8>().0;
+        let id = Id([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]);
+        let access = if access == [1] { Access::ReadWrite } else { Access::Read };
+        open_of_peer(id, access).ok()
+    };
+    let handles = objects.chunks_exact(OBJECT).map(object).collect::<Option<_>>()?;
+    Some((handles, bytes))
 }
 
 /// One side of a connection.
@@ -399,4 +405,34 @@ pub(crate) fn wait_readable(socket: &Socket, most: Option<Duration>) -> Result<(
     // SAFETY: the event is open.
     unsafe { WaitForSingleObject(socket.came.as_raw_handle().cast(), most) };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_pipe_takes_no_more_and_loses_nothing() {
+        let (one, other) = super::super::socket_pair().unwrap();
+        let mut sent = 0;
+        while send(&one, &[1; 100], &[]).unwrap() {
+            sent += 1;
+            assert!(sent < 1000, "it is never full");
+        }
+        assert!(!send(&one, &[1; 100], &[]).unwrap());
+        let mut buffer = [0; 100];
+        for _ in 0..sent {
+            wait_readable(&other, None).unwrap();
+            let got = receive(&other, &mut buffer).unwrap();
+            assert!(matches!(got, Received::Message { bytes: 100, cut: false, .. }), "{got:?}");
+        }
+        assert!(matches!(receive(&other, &mut buffer), Ok(Received::Nothing)));
+        assert!(send(&one, &[1], &[]).unwrap());
+        assert!(!hung_up(&other).unwrap());
+        drop(one);
+        assert!(hung_up(&other).unwrap());
+        assert!(matches!(receive(&other, &mut buffer), Ok(Received::Message { bytes: 1, .. })));
+        assert!(matches!(receive(&other, &mut buffer), Ok(Received::End)));
+        assert!(!send(&other, &[1], &[]).unwrap());
+    }
 }

@@ -109,6 +109,10 @@ pub(super) fn owner_of(object: &OwnedHandle) -> Result<u32> {
         return Err(crate::error::Error::os("ask for the owner", failed.cast_signed()));
     }
     let _descriptor = Local(descriptor);
+    // What was made without an owner is nobody's.
+    if owner.is_null() {
+        return Ok(u32::MAX);
+    }
     // SAFETY: both are valid.
     let own = unsafe { EqualSid(owner, user.sid()) } != 0;
     let trusted = [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|known| {
