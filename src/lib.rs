@@ -2,7 +2,11 @@
 #![cfg_attr(loom, allow(dead_code, unused_imports, reason = "a model maps nothing"))]
 #![cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, unused_imports, reason = "what only sessions use, which are Linux's")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only handles use, and sessions, which macOS has not"
+    )
 )]
 
 // In layer order: a module uses only what stands above it, and `tests/house.rs` says so.
@@ -23,7 +27,7 @@ mod wait;
 
 mod queue;
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(any(target_os = "linux", windows), not(loom)))]
 pub mod session;
 
 #[cfg(all(target_os = "linux", not(loom)))]

@@ -7,18 +7,20 @@
 //!   P            data                                                    mapped twice
 //! ```
 //!
-//! Whoever makes an object maps it, seals it against any change of its size and against all further writers, and
-//! passes it on. The other object is there from the beginning: as zeroes, which is what a new object
-//! holds, until the real one is mapped in their place. So addresses never change.
+//! Addresses never change. How the objects come to both sides, and who makes them, is each platform's:
+//! see `sealed` and `named`.
 #![allow(unsafe_code, reason = "turns mapped bytes into references to atomics")]
+
+#[cfg(windows)]
+mod named;
+#[cfg(target_os = "linux")]
+mod sealed;
 
 use super::home::{Extent, Home};
 use super::part::{Part, Side};
 use super::segment::page;
-use crate::error::{Error, ErrorKind, Result};
 use crate::shm::{Mapping, Wrap};
 use crate::sync::AtomicU64;
-use crate::sys;
 use std::sync::Arc;
 
 /// Where the two parts lie.
@@ -42,44 +44,26 @@ pub(crate) fn ring_size(bytes: usize) -> Option<usize> {
 }
 
 impl Hall {
-    /// Makes this side's object, with a ring of `own_data` bytes to write to, and leaves room for the other
-    /// side's. Both are multiples of a page. The handle is for the other side.
-    pub(crate) fn new(own_data: usize, their_data: usize) -> Result<(Hall, sys::Handle)> {
-        let handle = sys::create_anonymous("ringlane session")?;
-        sys::resize_alone(&handle, (page() + own_data) as u64, true)?;
-        let own = Mapping::of_own_pair(&handle, page(), own_data)?;
+    /// Over an object that this side writes, of which the parts are taken now, and one that it reads.
+    fn over(own: Mapping, theirs: Mapping, own_data: usize, their_data: usize) -> Hall {
         for at in [PRODUCER_AT, CONSUMER_AT] {
-            // SAFETY: within the first page of the mapping.
-            let part = unsafe { own.as_ptr().add(at) }.cast::<Part>();
-            // SAFETY: room for a `Part`, aligned to a line, that nobody else has yet.
-            unsafe { part.write(Part::held()) };
+            part_at(&own, at).hold();
         }
-        sys::seal_all(&handle)?;
-        let theirs = Mapping::of_zeroes(page() + 2 * their_data)?;
-        Ok((Hall { own, theirs, own_data, their_data }, handle))
-    }
-
-    /// Puts the other side's object in its place, for reading only, if it is what it should be: shared memory of
-    /// just this size, of which nobody can change the size.
-    pub(crate) fn put(&self, handle: &sys::Handle) -> Result<()> {
-        sys::adopt(handle)?;
-        let seals = sys::seals_of(handle)?;
-        if !seals.size || !seals.writes {
-            return Err(Error::new(ErrorKind::Corrupt, "memory that is not sealed"));
-        }
-        // Not before: only now the size is one that stays.
-        let (size, wanted) = (sys::stat(handle)?.size, page() + self.their_data);
-        if size != wanted as u64 {
-            let text = format!("memory of {size} bytes, {wanted} are expected");
-            return Err(Error::new(ErrorKind::Corrupt, text));
-        }
-        self.theirs.replace_by_pair(handle, page(), self.their_data)
+        Hall { own, theirs, own_data, their_data }
     }
 
     /// One of the two rings: the one that this side writes to if it is the producer.
     pub(crate) fn lane(self: &Arc<Self>, side: Side) -> Arc<Lane> {
         Arc::new(Lane { hall: Arc::clone(self), own_side: side })
     }
+}
+
+fn part_at(mapping: &Mapping, at: usize) -> &Part {
+    // SAFETY: within the first page of the mapping.
+    let part = unsafe { mapping.as_ptr().add(at) }.cast::<Part>();
+    // SAFETY: aligned to a line, and mapped as long as the mapping is; a `Part` consists of atomics, for which any
+    // bytes are a value. The other side's is only read: whoever has a side writes its own part alone.
+    unsafe { part.as_ref() }
 }
 
 /// One ring of a [`Hall`].
@@ -97,11 +81,7 @@ impl Home for Lane {
             Side::Producer => PRODUCER_AT,
             Side::Consumer => CONSUMER_AT,
         };
-        // SAFETY: within the first page of the mapping.
-        let part = unsafe { mapping.as_ptr().add(at) }.cast::<Part>();
-        // SAFETY: aligned; a `Part` consists of atomics, for which any bytes are a value. The other side's is only
-        // read: whoever has a side writes its own part alone.
-        unsafe { part.as_ref() }
+        part_at(mapping, at)
     }
 
     fn bytes(&self) -> Extent {

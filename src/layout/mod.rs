@@ -18,7 +18,7 @@
 mod cell;
 mod control;
 mod data;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(any(target_os = "linux", windows), not(loom)))]
 mod hall;
 mod header;
 mod home;
@@ -33,7 +33,7 @@ mod slots;
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(any(target_os = "linux", windows), not(loom)))]
 pub(crate) use hall::{Hall, Lane, ring_size};
 #[cfg(not(loom))]
 pub(crate) use header::{BYTE_ORDER, LAYOUT};

@@ -103,16 +103,22 @@ impl Part {
         offset_of!(Gate, processor),
     ];
 
-    /// A part of a new session, held by this process.
+    /// Makes it a part of a new session, held by this process. Nobody sleeps on it yet.
     #[cfg(not(loom))]
-    pub(super) fn held() -> Part {
-        let part = Part::new(0);
-        let gate = &part.gate;
+    pub(super) fn hold(&self) {
+        let Position { at, count, within } = &self.position.0;
+        for word in [at, count, within] {
+            word.store(0, Ordering::Relaxed);
+        }
+        let gate = &self.gate.0;
+        let Gate { sleep, epoch, processor, doorbell, .. } = gate;
+        for word in [sleep, epoch, processor, doorbell] {
+            word.store(0, Ordering::Relaxed);
+        }
         gate.pid.store(sys::process_id(), Ordering::Relaxed);
         gate.generation.store(1, Ordering::Relaxed);
         gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
         gate.state.store(state::ATTACHED, Ordering::Relaxed);
-        part
     }
 
     /// A part that nobody has held, at position `start`.

@@ -4,7 +4,6 @@ use super::{CloseOutcome, Result, Session};
 use crate::error::{PopError, ReserveError, SessionError};
 use crate::queue::Limit;
 use crate::wait::Wait;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 impl Session {
@@ -73,7 +72,7 @@ impl Session {
     }
 
     /// Whether a read would do something at once: give bytes, or say that the pipe is broken. If not, the
-    /// session's [descriptor](AsFd) becomes readable when it would, and a poll of it can be waited for.
+    /// session's [descriptor](crate::session#polling) becomes readable when it would, and a poll of it can be waited for.
     ///
     /// What made the descriptor readable is taken from it by the next call of this or of
     /// [`arm_write`](Self::arm_write); whoever waits for both calls both, one after the other, before each poll.
@@ -130,13 +129,5 @@ impl Session {
             writer.end().disarm();
         }
         Ok(ready)
-    }
-}
-
-impl AsFd for Session {
-    /// To be polled after [`arm_read`](Session::arm_read), and hung up when the other side is gone. Nothing else is to
-    /// be done with it.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.core.link.socket().as_fd()
     }
 }

@@ -7,7 +7,6 @@ use crate::queue::{self, Fate};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{self, Interest, Received};
 use crate::wait::{Line, Nudge, Watch, shout};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// So many messages are read from the socket at a time, whoever sends them.
@@ -15,7 +14,7 @@ const MOST_RINGS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: sys::Handle,
+    socket: sys::Socket,
     hall: Arc<Hall>,
     /// The ring that we write to, and the one that we read from.
     lanes: [Arc<Lane>; 2],
@@ -34,7 +33,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(socket: sys::Handle, hall: Hall, expected: Hello, linked: bool) -> Arc<Link> {
+    pub(super) fn new(socket: sys::Socket, hall: Hall, expected: Hello, linked: bool) -> Arc<Link> {
         let hall = Arc::new(hall);
         Arc::new_cyclic(|me| Link {
             socket,
@@ -52,7 +51,7 @@ impl Link {
         })
     }
 
-    pub(super) fn socket(&self) -> &sys::Handle {
+    pub(super) fn socket(&self) -> &sys::Socket {
         &self.socket
     }
 
@@ -115,13 +114,11 @@ impl Link {
     }
 
     fn put(&self, bytes: &[u8], handles: &[sys::Handle], cut: bool) -> Result<()> {
-        let (hello, [memory]) = (Hello::parse(bytes)?, handles) else {
-            return Err(Error::new(ErrorKind::Corrupt, "a greeting comes with one descriptor"));
-        };
+        let hello = Hello::parse(bytes)?;
         if cut || (hello.out, hello.back) != (self.expected.out, self.expected.back) {
             return Err(Error::new(ErrorKind::Corrupt, "an answer that does not fit the question"));
         }
-        self.hall.put(memory)
+        self.hall.complete(handles)
     }
 
     #[inline(always)]
@@ -232,8 +229,8 @@ impl queue::Link for Link {
 }
 
 impl Line for Link {
-    fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    fn socket(&self) -> &sys::Socket {
+        &self.socket
     }
 
     fn interest(&self) -> Interest {

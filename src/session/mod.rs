@@ -33,9 +33,9 @@
 //!
 //! # Polling
 //!
-//! One thread can serve any number of sessions: [`Server`] and [`Session`] lend a descriptor ([`AsFd`](std::os::fd::AsFd))
-//! for `poll(2)` and the like. A server's is readable when there is something for [`Server::try_accept`] to do. A session's
-//! is readable after [`Session::arm_read`] or [`Session::arm_write`] said that there is nothing yet, and then something
+//! One thread can serve any number of sessions: [`Server`] and [`Session`] lend a descriptor (`AsFd`) for `poll(2)` and the
+//! like, on Windows an event (`AsHandle`). A server's is readable when there is something for [`Server::try_accept`] to do. A
+//! session's is readable after [`Session::arm_read`] or [`Session::arm_write`] said that there is nothing yet, and then something
 //! came; it costs the other side one system call to say so, and none when nobody is armed.
 
 mod connect;
@@ -47,6 +47,7 @@ mod message;
 mod name;
 mod options;
 mod peer;
+mod poll;
 mod server;
 #[expect(clippy::module_inception, reason = "the session itself")]
 mod session;

@@ -4,8 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The name of a server.
 ///
@@ -29,8 +28,8 @@ enum Form {
     Native(PathBuf),
 }
 
-/// The longest path of a socket, see `unix(7)`.
-const PATH_MAX: usize = 107;
+/// The longest portable name: no place has room for more on any platform.
+const LONGEST: usize = 107;
 
 impl ServiceName {
     /// A portable name: ASCII, no control characters, no slash, no backslash, not empty.
@@ -50,8 +49,8 @@ impl ServiceName {
             "is empty".into()
         } else if let Some(bad) = name.chars().find(|c| !allowed(*c)) {
             format!("holds {bad:?}, which no portable name may")
-        } else if name.len() > PATH_MAX {
-            format!("has {} bytes, at most {PATH_MAX} are allowed", name.len())
+        } else if name.len() > LONGEST {
+            format!("has {} bytes, at most {LONGEST} are allowed", name.len())
         } else {
             return Ok(ServiceName(Form::Portable(name.to_owned())));
         };
@@ -74,84 +73,27 @@ impl ServiceName {
     #[doc(alias = "RTLOCALIPC_FLAGS_NATIVE_NAME")]
     #[doc(alias = "RTLOCALIPC_C_FLAGS_NATIVE_NAME")]
     pub fn native(path: impl AsRef<OsStr>) -> Result<ServiceName> {
-        let path = Path::new(path.as_ref());
-        let bytes = path.as_os_str().as_bytes();
-        let fault = if bytes.is_empty() {
-            "is empty".into()
-        } else if bytes.contains(&0) {
-            "holds a NUL, which no path may".into()
-        } else if bytes.len() > PATH_MAX {
-            format!("has {} bytes, at most {PATH_MAX} are allowed", bytes.len())
-        } else {
-            return Ok(ServiceName(Form::Native(path.to_owned())));
-        };
-        Err(Error::new(ErrorKind::InvalidName, fault).on(format_args!("service path {path:?}")))
+        let path = path.as_ref();
+        sys::check_place(path).map(|path| ServiceName(Form::Native(path))).map_err(|fault| {
+            Error::new(ErrorKind::InvalidName, fault).on(format_args!("service path {path:?}"))
+        })
     }
 
     /// Where a server of this name is bound.
     pub(crate) fn path_to_bind(&self) -> Result<PathBuf> {
-        let name = match &self.0 {
-            Form::Portable(name) => name,
-            Form::Native(path) => return Ok(path.clone()),
-        };
-        for directory in directories() {
-            // Made where this library may; a directory that somebody else made is passed over.
-            if directory.ours {
-                let _ = sys::make_private_directory(&directory.path);
-            }
-            if sys::is_private_directory(&directory.path)? {
-                return within(&directory.path, name);
-            }
+        match &self.0 {
+            Form::Portable(name) => sys::place_of(name),
+            Form::Native(path) => Ok(path.clone()),
         }
-        let text = "there is no directory that is this user's alone to put it in";
-        Err(Error::new(ErrorKind::PermissionDenied, text))
     }
 
     /// Where it may be found, in this order.
     pub(super) fn paths_to_connect(&self) -> Result<Vec<PathBuf>> {
-        let name = match &self.0 {
-            Form::Portable(name) => name,
-            Form::Native(path) => return Ok(vec![path.clone()]),
-        };
-        let mut paths = Vec::new();
-        for directory in directories() {
-            if sys::is_private_directory(&directory.path)? {
-                paths.push(within(&directory.path, name)?);
-            }
+        match &self.0 {
+            Form::Portable(name) => sys::places_of(name),
+            Form::Native(path) => Ok(vec![path.clone()]),
         }
-        Ok(paths)
     }
-}
-
-struct Directory {
-    path: PathBuf,
-    /// Whether this library makes it.
-    ours: bool,
-}
-
-/// Where portable names live, the best place first. Others can keep a user from some of them, by making them first,
-/// but cannot make them be used.
-fn directories() -> Vec<Directory> {
-    let user = sys::effective_user();
-    let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let given = given.into_iter().filter(|path| path.is_absolute());
-    let given = given.chain([PathBuf::from(format!("/run/user/{user}"))]);
-    let given = given.map(|path| Directory { path, ours: false });
-    let own = ["/tmp", "/dev/shm"].map(|parent| {
-        let path = PathBuf::from(format!("{parent}/ringlane-{user}"));
-        Directory { path, ours: true }
-    });
-    given.chain(own).collect()
-}
-
-fn within(directory: &Path, name: &str) -> Result<PathBuf> {
-    let path = directory.join(format!("ringlane-{name}"));
-    let len = path.as_os_str().len();
-    if len > PATH_MAX {
-        let text = format!("its path {path:?} has {len} bytes, at most {PATH_MAX} are allowed");
-        return Err(Error::new(ErrorKind::InvalidName, text));
-    }
-    Ok(path)
 }
 
 impl fmt::Display for ServiceName {

@@ -1,11 +1,9 @@
 //! Who is at the other end: what the kernel says, not the other side.
 
 use super::Session;
-use super::connect::check_user;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Peer;
 use crate::sys;
-use std::os::fd::OwnedFd;
 
 impl Session {
     fn about<T>(&self, ask: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -20,6 +18,14 @@ impl Session {
 
     fn credentials(&self) -> Result<sys::Credentials> {
         self.about(|| self.core.link.credentials())
+    }
+
+    fn numbered(&self) -> Result<sys::Credentials> {
+        let found = self.credentials()?;
+        if sys::ABILITIES.numbered_users {
+            return Ok(found);
+        }
+        self.about(|| Err(Error::new(ErrorKind::Unsupported, "users have no numbers here")))
     }
 
     /// The process that connected, or bound the server, by its number: for people. Processes that have gone leave
@@ -48,7 +54,7 @@ impl Session {
     /// The user of that process when it connected, or bound.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Cancelled`]; [`ErrorKind::Unsupported`] on Windows, where users have no numbers.
     ///
     /// ```
     /// let (one, other) = ringlane::session::Session::pair(4096)?;
@@ -57,13 +63,13 @@ impl Session {
     /// ```
     #[doc(alias = "RTLocalIpcSessionQueryUserId")]
     pub fn peer_uid(&self) -> Result<u32> {
-        Ok(self.credentials()?.user)
+        Ok(self.numbered()?.user)
     }
 
     /// The group of that process when it connected, or bound.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`].
+    /// As [`peer_uid`](Self::peer_uid).
     ///
     /// ```
     /// let (one, other) = ringlane::session::Session::pair(4096)?;
@@ -72,10 +78,10 @@ impl Session {
     /// ```
     #[doc(alias = "RTLocalIpcSessionQueryGroupId")]
     pub fn peer_gid(&self) -> Result<u32> {
-        Ok(self.credentials()?.group)
+        Ok(self.numbered()?.group)
     }
 
-    /// A descriptor of that process, see `pidfd_open(2)`.
+    /// A descriptor of that process, see `pidfd_open(2)`; on Windows a handle that can be waited for.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`]; [`ErrorKind::Unsupported`] before Linux 6.5.
@@ -85,7 +91,7 @@ impl Session {
     /// let process = one.peer_process()?;
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    pub fn peer_process(&self) -> Result<OwnedFd> {
+    pub fn peer_process(&self) -> Result<sys::OwnedRaw> {
         self.about(|| sys::peer_process(self.core.link.socket()))
     }
 
@@ -101,8 +107,7 @@ impl Session {
     /// ```
     #[doc(alias = "RTLocalIpcSessionVerifySameUser")]
     pub fn verify_same_user(&self) -> Result<()> {
-        let user = self.credentials()?.user;
-        self.about(|| check_user(user))
+        self.about(|| sys::check_user(self.core.link.socket()))
     }
 
     /// What the other side is: [`Vacant`](Peer::Vacant) until the server has accepted, then

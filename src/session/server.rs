@@ -1,6 +1,5 @@
 //! A name that clients connect to.
 
-use super::connect::check_user;
 use super::hello::{Hello, checked_size};
 use super::link::Link;
 use super::{CloseOutcome, ServerOptions, ServiceName, Session};
@@ -8,7 +7,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Hall;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::{self, Interest, Received};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
@@ -38,16 +36,16 @@ const MOST_HALF_OPEN: usize = 64;
 #[derive(Clone, Debug)]
 #[doc(alias = "RTLOCALIPCSERVER")]
 pub struct Server {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    listener: sys::Handle,
+pub(super) struct Inner {
+    listener: sys::Listener,
     name: String,
     path: PathBuf,
     identity: sys::Identity,
-    poller: sys::Poller,
+    pub(super) poller: sys::Poller,
     stop: Arc<Stop>,
     half_open: Mutex<Vec<HalfOpen>>,
     options: ServerOptions,
@@ -60,7 +58,7 @@ struct Inner {
 /// A client that has not said yet what it wants.
 #[derive(Debug)]
 struct HalfOpen {
-    socket: sys::Handle,
+    socket: sys::Socket,
     /// Never if `None`: it is too far for a clock.
     until: Option<Instant>,
 }
@@ -68,13 +66,13 @@ struct HalfOpen {
 enum Heard {
     Nothing,
     Nonsense,
-    Hello(Hello, sys::Handle),
+    Hello(Hello, Vec<sys::Handle>),
 }
 
 #[derive(Debug)]
 struct Stop {
     set: AtomicU32,
-    flag: sys::Handle,
+    flag: sys::Flag,
 }
 
 /// Calls a server's accepting off, from any thread.
@@ -153,8 +151,8 @@ impl Server {
             sys::set_socket_group(&inner.path, group)?;
         }
         sys::set_socket_mode(&inner.path, inner.options.mode)?;
-        inner.poller.add(inner.listener.as_fd(), Interest::Readable, false, 0)?;
-        inner.poller.add(inner.stop.flag.as_fd(), Interest::Readable, false, 0)?;
+        inner.poller.add(&inner.listener, Interest::Readable, false, 0)?;
+        inner.poller.add(&inner.stop.flag, Interest::Readable, false, 0)?;
         Ok(server)
     }
 
@@ -350,11 +348,15 @@ impl Inner {
             }
         };
         loop {
+            self.poller.begin_look();
             self.check()?;
             // As many as may be half open, and no more before those are looked at.
-            for _ in 0..MOST_HALF_OPEN {
+            for turn in 1..=MOST_HALF_OPEN {
                 let Some(socket) = sys::accept(&self.listener)? else { break };
-                self.poller.add(socket.as_fd(), Interest::Readable, false, 0)?;
+                if turn == MOST_HALF_OPEN {
+                    self.poller.leave_look();
+                }
+                self.poller.add(&socket, Interest::Readable, false, 0)?;
                 let until = Instant::now().checked_add(self.options.patience);
                 half_open.push(HalfOpen { socket, until });
             }
@@ -383,10 +385,13 @@ impl Inner {
                 continue;
             }
             let HalfOpen { socket, .. } = half_open.remove(index);
-            self.poller.remove(socket.as_fd());
+            self.poller.remove(&socket);
             if let Heard::Hello(hello, memory) = heard
                 && let Ok(session) = self.admit(socket, hello, &memory)
             {
+                if index < half_open.len() {
+                    self.poller.leave_look();
+                }
                 return Some(session);
             }
             self.turn_away();
@@ -399,32 +404,32 @@ impl Inner {
     }
 
     /// Everything that the client says is checked here.
-    fn admit(&self, socket: sys::Handle, hello: Hello, memory: &sys::Handle) -> Result<Session> {
+    fn admit(&self, socket: sys::Socket, hello: Hello, memory: &[sys::Handle]) -> Result<Session> {
         let most = self.options.largest_ring;
         let (theirs, ours) = (checked_size(hello.out, most)?, checked_size(hello.back, most)?);
         if self.options.same_user {
-            check_user(sys::credentials(&socket)?.user)?;
+            sys::check_user(&socket)?;
         }
         if Arc::strong_count(&self.living) > self.options.most_sessions {
             return Err(Error::new(ErrorKind::LimitReached, "so many sessions may live"));
         }
-        let (hall, own) = Hall::new(ours, theirs)?;
-        hall.put(memory)?;
+        let (hall, own) = Hall::answer(ours, theirs, memory)?;
+        let own: Vec<&sys::Handle> = own.iter().collect();
         let answer = Hello::new(ours, theirs);
         // A client that is gone by now may have written before: it is a session all the same.
-        sys::send(&socket, bytemuck::bytes_of(&answer), &[&own])?;
+        sys::send(&socket, bytemuck::bytes_of(&answer), &own)?;
         Session::over(Link::new(socket, hall, answer, true), Some(Arc::clone(&self.living)))
     }
 }
 
 /// What a client has said.
-fn hear(socket: &sys::Handle) -> Heard {
+fn hear(socket: &sys::Socket) -> Heard {
     let mut bytes = [0; size_of::<Hello>() + 1];
     match sys::receive(socket, &mut bytes) {
         Ok(Received::Nothing) => Heard::Nothing,
-        Ok(Received::Message { bytes: len, mut handles, cut: false, .. }) if handles.len() == 1 => {
-            let memory = handles.remove(0);
-            Hello::parse(&bytes[..len]).map_or(Heard::Nonsense, |hello| Heard::Hello(hello, memory))
+        Ok(Received::Message { bytes: len, handles, cut: false, .. }) => {
+            Hello::parse(&bytes[..len])
+                .map_or(Heard::Nonsense, |hello| Heard::Hello(hello, handles))
         }
         _ => Heard::Nonsense,
     }
@@ -436,12 +441,5 @@ impl Drop for Inner {
         if self.owner == sys::process_token() {
             let _ = sys::unlink_socket(&self.path, self.identity);
         }
-    }
-}
-
-impl AsFd for Server {
-    /// Readable when [`try_accept`](Server::try_accept) has something to do.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.poller.as_fd()
     }
 }

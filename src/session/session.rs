@@ -141,10 +141,9 @@ impl Session {
     pub fn pair(ring: usize) -> crate::error::Result<(Session, Session)> {
         let make = || {
             let size = size_of_ring(ring)?;
-            let ((one, one_memory), (other, other_memory)) =
-                (Hall::new(size, size)?, Hall::new(size, size)?);
-            one.put(&other_memory)?;
-            other.put(&one_memory)?;
+            let (one, asked) = Hall::ask(size, size)?;
+            let (other, answered) = Hall::answer(size, size, &asked)?;
+            one.complete(&answered)?;
             let (socket, other_socket) = sys::socket_pair()?;
             let hello = Hello::new(size, size);
             let side = |socket, hall| Session::over(Link::new(socket, hall, hello, true), None);

@@ -336,21 +336,24 @@ impl Drop for Mapping {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 impl Mapping {
-    /// A new object of a session: one page of parts, and data that is mapped twice.
-    pub(crate) fn of_own_pair(
+    /// An object of a session: one page of parts, and data that is mapped twice.
+    pub(crate) fn of_pair(
         handle: &sys::Handle,
         control: usize,
         data: usize,
+        access: Access,
     ) -> Result<Mapping> {
-        let at = sys::map_twice(handle, control, data, sys::page_size())?;
-        let access = Protection::from(Access::ReadWrite);
-        let mut mapping = Mapping::of(at, control + 2 * data, access, None);
+        let at = sys::map_twice(handle, control, data, sys::page_size(), access)?;
+        let mut mapping = Mapping::of(at, control + 2 * data, Protection::from(access), None);
         mapping.dont_fork()?;
         Ok(mapping)
     }
+}
 
+#[cfg(target_os = "linux")]
+impl Mapping {
     /// Zeroes, to be replaced.
     pub(crate) fn of_zeroes(len: usize) -> Result<Mapping> {
         let at = sys::hold_zeroes(len)?;
@@ -405,7 +408,10 @@ impl SharedMemory {
             }
             Wrap::Mirror => {
                 let unit = unit.unwrap_or_else(sys::page_size);
-                (sys::map_twice(self.handle(), control, data, unit)?, control + data + data)
+                (
+                    sys::map_twice(self.handle(), control, data, unit, Access::ReadWrite)?,
+                    control + data + data,
+                )
             }
         };
         let mut mapping = Mapping::of(at, len, access, None);

@@ -4,6 +4,8 @@
 mod event;
 mod mapping;
 mod object;
+#[cfg(not(loom))]
+mod place;
 mod room;
 mod socket;
 
@@ -11,6 +13,8 @@ mod socket;
 pub(crate) use event::*;
 pub(crate) use mapping::*;
 pub(crate) use object::*;
+#[cfg(not(loom))]
+pub(crate) use place::*;
 #[cfg(not(loom))]
 pub(crate) use socket::*;
 
@@ -35,6 +39,14 @@ pub(crate) type Handle = OwnedFd;
 /// A process that can be waited for.
 pub(crate) type Process = OwnedFd;
 
+/// One side of a connection, what clients connect to, and a [`flag`].
+pub(crate) type Socket = OwnedFd;
+pub(crate) type Listener = OwnedFd;
+pub(crate) type Flag = OwnedFd;
+
+/// What the standard library calls a handle here.
+pub(crate) type OwnedRaw = OwnedFd;
+
 pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     resizes: u64::MAX,
     truncate: true,
@@ -43,6 +55,7 @@ pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     mode: true,
     copy_on_write: true,
     seal: true,
+    numbered_users: true,
 };
 
 /// Role locks lie far beyond any object's bytes, so no lock that somebody takes on the contents
@@ -53,7 +66,6 @@ fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::os(call, errno as i32)
 }
 
-/// A path that reaches the open object itself, whatever happened to its name.
 /// What this process may have of something.
 #[allow(clippy::useless_conversion, reason = "widths differ by target")]
 fn limit_of(what: Resource) -> Result<u64> {
@@ -61,6 +73,7 @@ fn limit_of(what: Resource) -> Result<u64> {
     Ok(soft.into())
 }
 
+/// A path that reaches the open object itself, whatever happened to its name.
 fn path_of(handle: &Handle) -> String {
     format!("/proc/self/fd/{}", handle.as_raw_fd())
 }

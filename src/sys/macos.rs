@@ -31,6 +31,7 @@ pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     mode: false,
     copy_on_write: false,
     seal: false,
+    numbered_users: true,
 };
 
 fn failed(call: &'static str) -> impl Fn(Errno) -> Error {

@@ -1,7 +1,7 @@
 //! The only place that calls the operating system: flat functions, one file a platform.
 //!
-//! Every platform file has this list, and each function this contract. Sockets, seals of writes and what sessions
-//! are made of beside them are Linux's only: so are sessions.
+//! Every platform file has this list, and each function this contract. What connections are made of macOS has not, and so
+//! no sessions; seals of writes, and what is said of a message's sender, are Linux's only, and so are handles.
 //!
 //! | function | does |
 //! |---|---|
@@ -40,16 +40,18 @@
 //! | `random(buffer)` | bytes that nobody guesses |
 //! | `Process` | such a handle; one that a `Poller` has is told to it before it goes |
 //! | `Poller` | waits for several handles: something to read, an end |
-//! | `flag()` / `raise(flag)` / `lower(flag)` | a handle that can be waited for and stays set until it is cleared |
-//! | `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
+//! | `Poller::begin_look` / `leave_look` | around a look at everything, where reports are made once and not asked for |
+//! | `flag()` / `raise(flag)` / `lower(flag)` | something that can be waited for and stays set until it is cleared |
+//! | `check_place(path)` / `place_of(name)` / `places_of(name)` | where a server of that name is bound, and may be found: only this user can put names there |
+//! | `Listener`, `Socket`: `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
 //! | `unlink_socket` / `set_socket_mode` / `set_socket_group` | removes the path if it is still this socket's; changes its rights |
 //! | `connect(path, timeout)` / `accept(socket)` / `socket_pair` | a connection; one that waits, if one does; both sides of one |
 //! | `send(socket, bytes, handles)` / `receive(socket, buffer)` | one message and perhaps handles; never waits |
 //! | `tell_senders(socket)` | has each message say who sent it |
 //! | `wait_readable(socket, timeout)` | sleeps until something came, or for less |
 //! | `hung_up(socket)` / `shut_down(socket)` | whether the other side is gone; says that this side is |
-//! | `credentials(socket)` / `peer_process(socket)` | who connected, or listened |
-//! | `is_private_directory` / `make_private_directory` | where only this user can put names |
+//! | `credentials(socket)` / `peer_process(socket)` / `check_user(socket)` | who connected, or listened; whether it is this user |
+//! | `create_for_peer(size, access)` | an object for one other process, which opens it with that access; where objects are passed by name |
 //! | `block_signals` | leaves a helping thread alone |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |
 //! | `wait_either(shared, own, timeout)` | the same with a second word |
@@ -105,6 +107,8 @@ pub(crate) struct Abilities {
     pub(crate) mode: bool,
     pub(crate) copy_on_write: bool,
     pub(crate) seal: bool,
+    /// Whether users and groups are numbers.
+    pub(crate) numbered_users: bool,
 }
 
 /// Which object a handle or a name means, whatever it is called.

@@ -6,24 +6,32 @@
 //! found by that number, too.
 #![allow(unsafe_code, reason = "system calls")]
 
+mod bell;
 mod death;
+mod event;
+mod listen;
 mod lock;
 mod mapping;
 mod names;
 mod object;
+mod pipe;
 mod security;
 mod wake;
 
 pub(crate) use death::*;
+pub(crate) use event::*;
+pub(crate) use listen::*;
 pub(crate) use lock::*;
 pub(crate) use mapping::*;
 pub(crate) use names::*;
 pub(crate) use object::*;
+pub(crate) use pipe::*;
 pub(crate) use wake::*;
 
 use crate::error::{Error, Result};
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::sync::OnceLock;
+use std::time::Duration;
 use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
 use windows_sys::Win32::System::Threading::GetCurrentProcessorNumber;
@@ -36,6 +44,7 @@ pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     mode: false,
     copy_on_write: true,
     seal: false,
+    numbered_users: false,
 };
 
 /// The last call's error.
@@ -58,6 +67,14 @@ fn owned(made: HANDLE) -> Option<OwnedHandle> {
     // SAFETY: the caller says that this handle was just made, and is nobody else's.
     (!failed).then(|| unsafe { OwnedHandle::from_raw_handle(made.cast()) })
 }
+
+/// Milliseconds, rounded up so that a wait is not over before its time.
+fn milliseconds(time: Duration) -> u32 {
+    time.as_nanos().div_ceil(1_000_000).min(1 << 30) as u32
+}
+
+/// What the standard library calls a handle here.
+pub(crate) type OwnedRaw = OwnedHandle;
 
 /// Views begin at multiples of this, which is more than the processor's page.
 pub(crate) fn page_size() -> usize {

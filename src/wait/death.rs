@@ -4,12 +4,12 @@ use super::{call_all, shout};
 use crate::layout::{Segment, Side};
 use crate::sync::Ordering;
 use crate::sys;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 use crate::sys::Interest;
 use std::collections::HashMap;
+#[cfg(any(target_os = "linux", windows))]
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-#[cfg(target_os = "linux")]
-use std::{fmt::Debug, os::fd::BorrowedFd};
 
 /// The process's thread and what it watches.
 #[derive(Debug)]
@@ -33,14 +33,14 @@ enum Whom {
     Side(Weak<Segment>, Side),
     /// All who sleep on a ring for many, of which a participant's process is watched.
     Everybody(Weak<Segment>),
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     Line(Weak<dyn Line>),
 }
 
 /// A connection that is watched.
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) trait Line: Debug + Send + Sync {
-    fn socket(&self) -> BorrowedFd<'_>;
+    fn socket(&self) -> &sys::Socket;
 
     /// What is to be told next: something that came, or the end only.
     fn interest(&self) -> Interest;
@@ -84,7 +84,7 @@ impl Watch {
     }
 
     /// Has a connection told of what it is interested in.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn line(line: &Arc<dyn Line>) -> Option<Watch> {
         let watch = Watch::list(Whom::Line(Arc::downgrade(line)), 0)?;
         watch.watcher.ends.add(line.socket(), line.interest(), true, watch.token).ok()?;
@@ -151,7 +151,7 @@ impl Watcher {
                     call_all(segment.common());
                 }
             }
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             Some(Whom::Line(line)) => {
                 if let Some(line) = line.upgrade()
                     && line.heard()

@@ -40,7 +40,7 @@ mod waiter;
 
 pub(crate) use bell::{Announced, Bell, Nudge, Nudged, shares_processor, shout};
 pub(crate) use crowd::{Asleep, CrowdBell, call_all};
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(any(target_os = "linux", windows), not(loom)))]
 pub(crate) use death::Line;
 #[cfg(not(loom))]
 pub(crate) use death::Watch;

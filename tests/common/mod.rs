@@ -137,6 +137,10 @@ impl Second {
         nix::unistd::Pid::from_raw(self.0.id() as i32)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }

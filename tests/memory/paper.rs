@@ -73,7 +73,8 @@ fn every_row_names_tests_that_are_there() {
     for row in rows(&page) {
         let tests = row.get(2).into_iter().flat_map(|cell| quoted(cell));
         for test in tests {
-            let (file, function) = test.split_once("::").expect("a file and a function");
+            let (file, function) = test.rsplit_once("::").expect("a file and a function");
+            let file = file.replace("::", "/");
             let heading = format!("#[test]\nfn {function}()");
             let paths = ["memory", "session", "handle"].map(|of| format!("tests/{of}/{file}.rs"));
             let files = paths.iter().filter(|path| root().join(path).exists());

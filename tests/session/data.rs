@@ -1,6 +1,6 @@
 //! What goes through a session is what comes out of it.
 
-use crate::common::{Second, scratch};
+use crate::common::{Second, page, scratch};
 use crate::support::{Task, accept, connected, service};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -161,7 +161,9 @@ fn d_03_a_long_stream_has_the_same_sum() {
 #[test]
 fn d_03_pieces_of_every_size_around_a_ring_go_through_it() {
     let (client, server) = connected(4096);
-    let sizes = (0..300).chain(400..700).chain(4000..=4097).chain(8190..8195);
+    let page = page();
+    let sizes = (0..300).chain(400..700).chain(page - 96..=page + 1);
+    let sizes = sizes.chain(2 * page - 2..2 * page + 3);
     let all: Vec<usize> = sizes.collect();
     let sizes = all.clone();
     let task = Task::run(move || {

@@ -1,6 +1,7 @@
 //! What these tests share: servers under names of their own, both sides of a session, threads with a watchdog.
 
 use crate::common::{Second, scratch};
+#[cfg(unix)]
 use nix::libc;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::{Error, ErrorKind, Name};
@@ -65,6 +66,7 @@ impl<T: Send + 'static> Task<T> {
 }
 
 /// Waits until a thread of this process sleeps in a call of this library.
+#[cfg(target_os = "linux")]
 pub(crate) fn asleep(thread: i32) {
     crate::common::until("the thread sleeps", || {
         let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
@@ -94,11 +96,27 @@ pub(crate) fn asleep(thread: i32) {
     });
 }
 
+/// Nobody says of a thread that it sleeps there. So it is given time to, and what is tested holds if it does not, too.
+#[cfg(windows)]
+pub(crate) fn asleep(_thread: i32) {
+    thread::sleep(Duration::from_millis(30));
+}
+
+#[cfg(target_os = "linux")]
+fn own_number() -> i32 {
+    nix::unistd::gettid().as_raw()
+}
+
+#[cfg(windows)]
+fn own_number() -> i32 {
+    0
+}
+
 /// A thread that says which one it is before it does something that is to sleep.
 pub(crate) fn sleeper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     let (tell, told) = mpsc::channel();
     let task = Task::run(move || {
-        tell.send(nix::unistd::gettid().as_raw()).unwrap();
+        tell.send(own_number()).unwrap();
         work()
     });
     asleep(told.recv_timeout(PATIENCE).unwrap());

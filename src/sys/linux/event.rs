@@ -1,6 +1,6 @@
 //! Waiting for descriptors: several at a time, and to be told of ends.
 
-use super::{Handle, Process, failed};
+use super::{Flag, Process, failed};
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -29,7 +29,7 @@ impl Poller {
     /// Has something reported as `token` until its handle is dropped: again and again, or once.
     pub(crate) fn add(
         &self,
-        handle: BorrowedFd<'_>,
+        handle: impl AsFd,
         interest: Interest,
         once: bool,
         token: u64,
@@ -43,21 +43,23 @@ impl Poller {
     }
 
     /// The same for a handle that is known already.
-    pub(crate) fn again(
-        &self,
-        handle: BorrowedFd<'_>,
-        interest: Interest,
-        token: u64,
-    ) -> Result<()> {
+    pub(crate) fn again(&self, handle: impl AsFd, interest: Interest, token: u64) -> Result<()> {
         let mut event = event(interest, true, token);
         self.0.modify(handle, &mut event).map_err(failed("epoll_ctl"))
     }
 
     /// Forgets a handle.
-    pub(crate) fn remove(&self, handle: BorrowedFd<'_>) {
+    pub(crate) fn remove(&self, handle: impl AsFd) {
         // What is not there need not be removed.
         let _ = self.0.delete(handle);
     }
+
+    /// To be called before everything that is waited for is looked at: what is reported from here on is kept for
+    /// the next wait. Here, reports are made when they are asked for.
+    pub(crate) fn begin_look(&self) {}
+
+    /// Says that not everything was looked at, so that the next wait is none.
+    pub(crate) fn leave_look(&self) {}
 
     /// Waits for the next report; nothing if there was none within the time.
     pub(crate) fn next(&self, most: Option<Duration>) -> Result<Option<u64>> {
@@ -91,19 +93,19 @@ fn event(interest: Interest, once: bool, token: u64) -> EpollEvent {
 }
 
 /// A flag that can be waited for, and stays set until it is cleared.
-pub(crate) fn flag() -> Result<Handle> {
+pub(crate) fn flag() -> Result<Flag> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    EventFd::from_value_and_flags(0, flags).map(Handle::from).map_err(failed("eventfd"))
+    EventFd::from_value_and_flags(0, flags).map(Flag::from).map_err(failed("eventfd"))
 }
 
 /// Sets a [`flag`].
-pub(crate) fn raise(flag: &Handle) {
+pub(crate) fn raise(flag: &Flag) {
     // It fails only when the count is full, and then the flag is set.
     let _ = nix::unistd::write(flag, &1_u64.to_ne_bytes());
 }
 
 /// Clears a [`flag`].
-pub(crate) fn lower(flag: &Handle) {
+pub(crate) fn lower(flag: &Flag) {
     // It fails only when the flag is not set.
     let _ = nix::unistd::read(flag, &mut [0; 8]);
 }

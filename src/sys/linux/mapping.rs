@@ -117,12 +117,13 @@ pub(crate) fn map_twice(
     head: usize,
     body: usize,
     unit: usize,
+    access: Access,
 ) -> Result<NonNull<u8>> {
     let once = head.checked_add(body).and_then(|n| n.checked_add(body));
     let whole = once.ok_or_else(past_address_space)?;
     let base = hold_at(whole, 0, unit)?;
     // SAFETY: the range is the addresses held above, which only this function knows.
-    let placed = unsafe { map_twice_at(base, handle, head, body, Access::ReadWrite) };
+    let placed = unsafe { map_twice_at(base, handle, head, body, access) };
     if let Err(error) = placed {
         // SAFETY: the addresses are ours and nobody has seen them.
         let _ = unsafe { unmap(base, whole) };

@@ -4,7 +4,7 @@
 use super::super::turn::Turn;
 use super::super::{Credentials, Identity, Received};
 use super::object::lock_within;
-use super::{Handle, failed, stat};
+use super::{Handle, effective_user, failed};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -394,20 +394,12 @@ pub(crate) fn peer_process(socket: &Handle) -> Result<Handle> {
     }
 }
 
-/// A directory that only this user can change: its owner, and nobody else's rights.
-pub(crate) fn is_private_directory(path: &Path) -> Result<bool> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let found = match nix::fcntl::open(path, flags, Mode::empty()) {
-        Ok(found) => stat(&found)?,
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(false),
-        Err(errno) => return Err(Error::os("open", errno as i32)),
-    };
-    Ok(found.owner == super::effective_user() && found.mode & 0o077 == 0)
-}
-
-pub(crate) fn make_private_directory(path: &Path) -> Result<()> {
-    match nix::unistd::mkdir(path, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(Error::os("mkdir", errno as i32)),
+/// Whether the other side's user is this process's.
+pub(crate) fn check_user(socket: &Handle) -> Result<()> {
+    let (own, user) = (effective_user(), credentials(socket)?.user);
+    if user == own {
+        return Ok(());
     }
+    let text = format!("the other side is user {user}, this process is user {own}");
+    Err(Error::new(ErrorKind::PermissionDenied, text))
 }

@@ -66,6 +66,7 @@ pub(crate) fn map_twice(
     head: usize,
     body: usize,
     _unit: usize,
+    access: Access,
 ) -> Result<NonNull<u8>> {
     let once = head.checked_add(body).ok_or_else(past_address_space)?;
     let whole = once.checked_add(body).ok_or_else(past_address_space)?;
@@ -74,7 +75,7 @@ pub(crate) fn map_twice(
     let base =
         unsafe { nix::sys::mman::mmap_anonymous(None, length(whole)?, nothing.0, nothing.1) };
     let base: NonNull<u8> = base.map(NonNull::cast).map_err(failed("map"))?;
-    let access = protection(Protection::from(Access::ReadWrite));
+    let access = protection(Protection::from(access));
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
     let place = |at: usize, len: usize, offset: usize| {
         let (address, len) = (NonZeroUsize::new(base.addr().get() + at), length(len)?);

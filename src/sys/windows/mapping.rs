@@ -12,7 +12,8 @@ use windows_sys::Win32::Foundation::{ERROR_WORKING_SET_QUOTA, HANDLE};
 use windows_sys::Win32::System::Memory::{
     FILE_MAP_COPY, FILE_MAP_READ, FILE_MAP_WRITE, MEM_RELEASE, MEM_RESERVE,
     MEMORY_BASIC_INFORMATION, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, PAGE_NOACCESS,
-    UnmapViewOfFile, VirtualAlloc, VirtualFree, VirtualLock, VirtualQuery,
+    SEC_COMMIT, SEC_FILE, SEC_IMAGE, SEC_RESERVE, UnmapViewOfFile, VirtualAlloc, VirtualFree,
+    VirtualLock, VirtualQuery,
 };
 
 /// How often addresses that were free a moment ago may be somebody else's.
@@ -33,11 +34,12 @@ fn mapped() -> MutexGuard<'static, BTreeMap<usize, Mapped>> {
     MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The object that has something mapped at this address.
-pub(super) fn object_at(address: usize) -> Option<Arc<Object>> {
+/// The object that has something mapped at this address, and how far behind the mapping's beginning that is.
+pub(super) fn object_at(address: usize) -> Option<(Arc<Object>, usize)> {
     let mapped = mapped();
     let (start, found) = mapped.range(..=address).next_back()?;
-    (address - start < found.len).then(|| Arc::clone(&found.object))
+    let behind = address - start;
+    (behind < found.len).then(|| (Arc::clone(&found.object), behind))
 }
 
 /// A view of a section, at an address of the system's choice or at this one.
@@ -77,8 +79,52 @@ pub(super) fn size_of_section(section: HANDLE) -> Result<u64> {
     size
 }
 
+/// What the kernel says of a section.
+#[repr(C)]
+#[derive(Default)]
+struct Basic {
+    _base: usize,
+    attributes: u32,
+    size: i64,
+}
+
+#[link(name = "ntdll")]
+unsafe extern "system" {
+    fn NtQuerySection(
+        section: HANDLE,
+        class: i32,
+        into: *mut Basic,
+        len: usize,
+        told: *mut usize,
+    ) -> i32;
+}
+
+/// The bytes of a section that is memory alone, and all there: a file's could vanish, and what is only reserved is
+/// not there to be read.
+pub(super) fn size_of_plain(section: HANDLE) -> Result<u64> {
+    const BASIC: i32 = 0;
+    let mut found = Basic::default();
+    // SAFETY: writes to what it is given, which is so long.
+    let status = unsafe {
+        NtQuerySection(section, BASIC, &mut found, size_of::<Basic>(), std::ptr::null_mut())
+    };
+    if status < 0 {
+        return Err(Error::new(ErrorKind::Os, format!("ask for the size: status {status:#x}")));
+    }
+    let plain = found.attributes & SEC_COMMIT != 0
+        && found.attributes & (SEC_FILE | SEC_IMAGE | SEC_RESERVE) == 0;
+    match u64::try_from(found.size) {
+        Ok(size) if plain => Ok(size),
+        _ => Err(Error::new(ErrorKind::Corrupt, "memory that may not be there")),
+    }
+}
+
 fn past_address_space() -> Error {
     Error::new(ErrorKind::OutOfRange, "a mapping past the address space")
+}
+
+fn only_for_reading() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "opened for reading only")
 }
 
 fn check_range(handle: &Handle, offset: u64, len: usize) -> Result<HANDLE> {
@@ -110,7 +156,7 @@ pub(crate) fn map(
     let access = match (wanted.private, wanted.write) {
         (true, true) => FILE_MAP_COPY,
         (false, true) if handle.access() == Access::Read => {
-            return Err(Error::new(ErrorKind::PermissionDenied, "opened for reading only"));
+            return Err(only_for_reading());
         }
         (false, true) => FILE_MAP_READ | FILE_MAP_WRITE,
         (_, false) => FILE_MAP_READ,
@@ -139,11 +185,16 @@ pub(crate) fn map_twice(
     head: usize,
     body: usize,
     _unit: usize,
+    access: Access,
 ) -> Result<NonNull<u8>> {
     let once = head.checked_add(body).ok_or_else(past_address_space)?;
     let whole = once.checked_add(body).ok_or_else(past_address_space)?;
     let section = check_range(handle, 0, once)?;
-    let access = FILE_MAP_READ | FILE_MAP_WRITE;
+    let access = match access {
+        Access::Read => FILE_MAP_READ,
+        Access::ReadWrite if handle.access() == Access::Read => return Err(only_for_reading()),
+        Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
+    };
     let mut failed = past_address_space();
     for _ in 0..TRIES {
         let base = free_addresses(whole)?;

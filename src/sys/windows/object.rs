@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "system calls")]
 
 use super::super::{Access, Identity, Seals, Stat};
+use super::bell::Bells;
 use super::wake::Seats;
 use super::{last, last_code, mapping, owned, security, wide};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,9 +16,11 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_ALREADY_EXISTS, ERROR_INVALID_HANDLE, HANDLE, INVALID_HANDLE_VALUE,
 };
+use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::READ_CONTROL;
 use windows_sys::Win32::System::Memory::{
     CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, OpenFileMappingW, PAGE_READWRITE,
+    SECTION_QUERY,
 };
 
 /// What the name of a label begins with.
@@ -56,11 +59,11 @@ impl Handle {
 
 /// The number that an object's section, locks and events are found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id([u64; 2]);
+pub(super) struct Id(pub(super) [u64; 2]);
 
 impl Id {
     /// One that nobody has, or can guess.
-    fn new() -> Id {
+    pub(super) fn new() -> Id {
         // Keyed by the system's random numbers.
         Id([0_u64, 1].map(|n| RandomState::new().hash_one((n, std::process::id()))))
     }
@@ -80,16 +83,29 @@ pub(super) struct Object {
     section: OnceLock<Section>,
     /// What threads of this process sleep on.
     pub(super) seats: Seats,
+    /// What wakes the other process, if the object is for one other.
+    bells: Option<Bells>,
 }
 
 impl Object {
     fn new(id: Id) -> Object {
         let (label, section) = (OnceLock::new(), OnceLock::new());
-        Object { id, label, section, seats: Seats::new() }
+        Object { id, label, section, seats: Seats::new(), bells: None }
+    }
+
+    /// One that this process and one other have.
+    fn paired(id: Id, section: Section) -> Object {
+        let object = Object { bells: Some(Bells::default()), ..Object::new(id) };
+        let _ = object.section.set(section);
+        object
     }
 
     pub(super) fn id(&self) -> Id {
         self.id
+    }
+
+    pub(super) fn bells(&self) -> Option<&Bells> {
+        self.bells.as_ref()
     }
 
     /// The number of seats that sleepers of any process have taken; nothing if no other process can have it.
@@ -107,7 +123,7 @@ struct Section {
 
 /// A name's section, mapped.
 #[derive(Debug)]
-struct Label {
+pub(super) struct Label {
     handle: OwnedHandle,
     view: NonNull<u8>,
 }
@@ -135,6 +151,43 @@ impl Label {
         Ok(Label { handle, view })
     }
 
+    /// A name for what has this number, unless there is one of that name.
+    pub(super) fn new(name: &[u16], id: Id, size: u64) -> Result<Label> {
+        let label =
+            Label::of(new_section(name, size_of::<Page>() as u64, &security::own_only()?)?)?;
+        let page = label.page();
+        for (to, from) in page.id.iter().zip(id.0) {
+            to.store(from, Ordering::Relaxed);
+        }
+        page.size.store(size, Ordering::Relaxed);
+        // Release, which pairs with the Acquire in `read`: who sees it sees the rest.
+        page.whole.store(1, Ordering::Release);
+        Ok(label)
+    }
+
+    pub(super) fn open(name: &[u16]) -> Result<Label> {
+        Label::of(open_section(name, FILE_MAP_READ | FILE_MAP_WRITE | READ_CONTROL)?)
+    }
+
+    /// Waits a moment for whoever is about to write it. If that one died, the label goes with us.
+    pub(super) fn read(&self) -> Result<(Id, u64)> {
+        let page = self.page();
+        for _ in 0..LABEL_TRIES {
+            // Acquire, which pairs with the Release in `new`.
+            if page.whole.load(Ordering::Acquire) == 1 {
+                let id = [0, 1].map(|n: usize| page.id[n].load(Ordering::Relaxed));
+                return Ok((Id(id), page.size.load(Ordering::Relaxed)));
+            }
+            std::thread::sleep(LABEL_PAUSE);
+        }
+        Err(Error::new(ErrorKind::NotFound, "the name is there, and no object yet"))
+    }
+
+    /// Whose it is, see [`security::owner_of`].
+    pub(super) fn owner(&self) -> Result<u32> {
+        security::owner_of(&self.handle)
+    }
+
     fn page(&self) -> &Page {
         let page = self.view.cast::<Page>();
         // SAFETY: the view is a page long at least, aligned to one, and mapped until `self` goes; any bytes are
@@ -159,13 +212,12 @@ fn section_name(id: Id) -> Vec<u16> {
 }
 
 /// A section of pages that are taken at once, new. An error if there is one of the name.
-fn new_section(name: &[u16], size: u64) -> Result<OwnedHandle> {
-    let own_only = security::own_only()?;
+fn new_section(name: &[u16], size: u64, rights: &SECURITY_ATTRIBUTES) -> Result<OwnedHandle> {
     // SAFETY: the name ends with a zero, and the descriptor stays for good.
     let made = unsafe {
         CreateFileMappingW(
             INVALID_HANDLE_VALUE,
-            &own_only,
+            rights,
             PAGE_READWRITE,
             (size >> 32) as u32,
             size as u32,
@@ -221,7 +273,7 @@ pub(crate) fn resize_alone(handle: &Handle, len: u64, _reserve: bool) -> Result<
     if len == 0 {
         return Err(Error::new(ErrorKind::Unsupported, "a section of 0 bytes"));
     }
-    let made = new_section(&section_name(handle.object.id), len)?;
+    let made = new_section(&section_name(handle.object.id), len, &security::own_only()?)?;
     handle.object.section.set(Section { handle: made, size: len }).map_err(|_| fixed())
 }
 
@@ -249,27 +301,15 @@ pub(crate) fn seals_of(_: &Handle) -> Result<Seals> {
 
 pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
     let (_, size) = handle.section()?;
-    let label = Label::of(new_section(&label_name(name), size_of::<Page>() as u64)?)?;
-    let page = label.page();
-    for (to, from) in page.id.iter().zip(handle.object.id.0) {
-        to.store(from, Ordering::Relaxed);
-    }
-    page.size.store(size, Ordering::Relaxed);
-    // Release, which pairs with the Acquire in `read_label`: who sees it sees the rest.
-    page.whole.store(1, Ordering::Release);
+    let label = Label::new(&label_name(name), handle.object.id, size)?;
     let named = |_| Error::new(ErrorKind::InvalidState, "it has a name already");
     handle.object.label.set(label).map_err(named)
 }
 
 pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
-    let rights = FILE_MAP_READ | FILE_MAP_WRITE | READ_CONTROL;
-    let label = Label::of(open_section(&label_name(name), rights)?)?;
-    let (id, size) = read_label(label.page())?;
-    let rights = match access {
-        Access::Read => FILE_MAP_READ,
-        Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
-    };
-    let section = open_section(&section_name(id), rights)?;
+    let label = Label::open(&label_name(name))?;
+    let (id, size) = label.read()?;
+    let section = open_section(&section_name(id), rights_of(access))?;
     let has = mapping::size_of_section(section.as_raw_handle().cast())?;
     if size == 0 || size > has {
         let text = format!("its label says {size} bytes, it has {has}");
@@ -281,17 +321,29 @@ pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
     Ok(Handle { object: Arc::new(object), access })
 }
 
-/// Waits a moment for whoever is about to write it. If that one died, the label goes with us.
-fn read_label(page: &Page) -> Result<(Id, u64)> {
-    for _ in 0..LABEL_TRIES {
-        // Acquire, which pairs with the Release in `publish`.
-        if page.whole.load(Ordering::Acquire) == 1 {
-            let id = [0, 1].map(|n: usize| page.id[n].load(Ordering::Relaxed));
-            return Ok((Id(id), page.size.load(Ordering::Relaxed)));
-        }
-        std::thread::sleep(LABEL_PAUSE);
+fn rights_of(access: Access) -> u32 {
+    match access {
+        Access::Read => FILE_MAP_READ,
+        Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
     }
-    Err(Error::new(ErrorKind::NotFound, "the name is there, and no object yet"))
+}
+
+/// A whole object for this process and one other, which may open it for that.
+pub(crate) fn create_for_peer(size: u64, theirs: Access) -> Result<Handle> {
+    let (id, rights) = match theirs {
+        Access::Read => (Id::new(), security::read_only()?),
+        Access::ReadWrite => (Id::new(), security::own_only()?),
+    };
+    let handle = new_section(&section_name(id), size, &rights)?;
+    let object = Object::paired(id, Section { handle, size });
+    Ok(Handle { object: Arc::new(object), access: Access::ReadWrite })
+}
+
+/// Such an object, by the number that the other process said, which may be any: plain memory, all of it there.
+pub(super) fn open_of_peer(id: Id, access: Access) -> Result<Handle> {
+    let handle = open_section(&section_name(id), rights_of(access) | SECTION_QUERY)?;
+    let size = mapping::size_of_plain(handle.as_raw_handle().cast())?;
+    Ok(Handle { object: Arc::new(Object::paired(id, Section { handle, size })), access })
 }
 
 /// The same object: locks and mappings are independent of each other here, whatever they were made with.
@@ -307,8 +359,7 @@ pub(crate) fn unlink(_name: &str, _handle: Option<&Handle>) -> Result<()> {
 pub(crate) fn stat(handle: &Handle) -> Result<Stat> {
     let (_, size) = handle.section()?;
     let label = handle.object.label.get();
-    let owner =
-        label.map_or(Ok(security::own_number()), |label| security::owner_of(&label.handle))?;
+    let owner = label.map_or(Ok(security::own_number()), Label::owner)?;
     Ok(Stat {
         size,
         identity: Identity { device: handle.object.id.0[0], object: handle.object.id.0[1] },

@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
-use windows_sys::Win32::Foundation::LocalFree;
+use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo,
     SDDL_REVISION_1, SE_KERNEL_OBJECT,
@@ -29,14 +29,15 @@ impl User {
         if let Some(user) = USER.get() {
             return Ok(user);
         }
-        let user = User::ask()?;
+        // SAFETY: this process's pseudo handle is always valid.
+        let user = User::of(unsafe { GetCurrentProcess() })?;
         Ok(USER.get_or_init(|| user))
     }
 
-    fn ask() -> Result<User> {
+    fn of(process: HANDLE) -> Result<User> {
         let mut token = null_mut();
-        // SAFETY: this process's pseudo handle is always valid, and the token is written to what is given.
-        let opened = unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &mut token) };
+        // SAFETY: the token is written to what is given; for no process's handle it fails.
+        let opened = unsafe { OpenProcessToken(process, TOKEN_QUERY, &mut token) };
         let token = owned(token).filter(|_| opened != 0).ok_or_else(|| last("open the token"))?;
         // No SID is longer than 68 bytes.
         let (mut words, mut len) = (vec![0_u64; 32], 0);
@@ -80,6 +81,13 @@ pub(super) fn own_number() -> u32 {
     User::own().map_or(u32::MAX, |user| unsafe { number_of(user.sid()) })
 }
 
+/// Whether a process's user is this one's.
+pub(super) fn is_own_user(process: HANDLE) -> Result<bool> {
+    let (own, user) = (User::own()?, User::of(process)?);
+    // SAFETY: both are valid.
+    Ok(unsafe { EqualSid(own.sid(), user.sid()) } != 0)
+}
+
 /// Whose an object is: this user's number, 0 if it is the system's or an administrator's, or another number.
 pub(super) fn owner_of(object: &OwnedHandle) -> Result<u32> {
     let user = User::own()?;
@@ -101,6 +109,10 @@ pub(super) fn owner_of(object: &OwnedHandle) -> Result<u32> {
         return Err(crate::error::Error::os("ask for the owner", failed.cast_signed()));
     }
     let _descriptor = Local(descriptor);
+    // What was made without an owner is nobody's.
+    if owner.is_null() {
+        return Ok(u32::MAX);
+    }
     // SAFETY: both are valid.
     let own = unsafe { EqualSid(owner, user.sid()) } != 0;
     let trusted = [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|known| {
@@ -128,22 +140,37 @@ impl Drop for Local {
     }
 }
 
+/// How this user is spelled.
+fn own_text() -> Result<String> {
+    let mut text = null_mut();
+    // SAFETY: the SID is valid, and the text is written to what is given.
+    let told = unsafe { ConvertSidToStringSidW(User::own()?.sid(), &mut text) };
+    if told == 0 {
+        return Err(last("spell the user"));
+    }
+    let _text = Local(text.cast());
+    // SAFETY: the text ends with a zero.
+    let len = (0..).take_while(|n| unsafe { *text.add(*n) } != 0).count();
+    // SAFETY: it has so many units.
+    Ok(String::from_utf16_lossy(unsafe { std::slice::from_raw_parts(text, len) }))
+}
+
 /// For objects that are this user's, and that it and the system may use.
 pub(super) fn own_only() -> Result<SECURITY_ATTRIBUTES> {
     static DESCRIPTOR: OnceLock<usize> = OnceLock::new();
     attributes(&DESCRIPTOR, || {
-        let mut text = null_mut();
-        // SAFETY: the SID is valid, and the text is written to what is given.
-        let told = unsafe { ConvertSidToStringSidW(User::own()?.sid(), &mut text) };
-        if told == 0 {
-            return Err(last("spell the user"));
-        }
-        let _text = Local(text.cast());
-        // SAFETY: the text ends with a zero.
-        let len = (0..).take_while(|n| unsafe { *text.add(*n) } != 0).count();
-        // SAFETY: it has so many units.
-        let sid = String::from_utf16_lossy(unsafe { std::slice::from_raw_parts(text, len) });
+        let sid = own_text()?;
         Ok(format!("O:{sid}D:P(A;;GA;;;{sid})(A;;GA;;;SY)"))
+    })
+}
+
+/// For sections that are this user's, and that whoever opens them can only read: not even their owner may change
+/// that, unless by the handle that it was made with.
+pub(super) fn read_only() -> Result<SECURITY_ATTRIBUTES> {
+    static DESCRIPTOR: OnceLock<usize> = OnceLock::new();
+    attributes(&DESCRIPTOR, || {
+        let sid = own_text()?;
+        Ok(format!("O:{sid}D:P(A;;0x20005;;;{sid})(A;;RC;;;S-1-3-4)"))
     })
 }
 

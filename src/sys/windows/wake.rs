@@ -7,18 +7,21 @@
 //! one of them is the next to wait for the event. So an event that was set is never missed: it stays set until
 //! somebody comes to wait for it. To be woken for nothing is harmless.
 //!
+//! The objects of a session have no seats, as nobody shares a word that both write: see `bell`.
+//!
 //! Who wakes nobody sets no event: the words of the ring say whether anybody sleeps, see `wait`.
 #![allow(unsafe_code, reason = "system calls")]
 
+use super::event::set;
 use super::object::Object;
-use super::{last, lock, mapping, owned, security, wide};
+use super::{bell, last, lock, mapping, milliseconds, owned, security, wide};
 use crate::error::Result;
 use crate::sync::{AtomicU32, Ordering, fence};
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, EVENT_MODIFY_STATE, OpenEventW, SetEvent, WaitForSingleObject, WaitOnAddress,
+    CreateEventW, EVENT_MODIFY_STATE, OpenEventW, WaitForSingleObject, WaitOnAddress,
     WakeByAddressAll,
 };
 
@@ -54,11 +57,6 @@ fn event_of(object: &Object, seat: u32) -> Vec<u16> {
     wide(&format!("Local\\ringlane-{}-seat-{seat}", object.id()))
 }
 
-/// Milliseconds, rounded up so that a wait is not over before its time.
-fn milliseconds(time: Duration) -> u32 {
-    time.as_nanos().div_ceil(1_000_000).min(1 << 30) as u32
-}
-
 /// Sleeps while a word of this process is what is expected.
 fn wait_on(word: &AtomicU32, expected: u32, timeout: Duration) {
     let expected = std::ptr::from_ref(&expected).cast();
@@ -76,30 +74,43 @@ fn wake_on(word: &AtomicU32) {
 /// Sleeps while `*word == expected`, until a [`wake`] or the timeout. It may return at any time for no reason.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     match mapping::object_at(word.as_ptr().addr()) {
-        Some(object) if object.seats_taken().is_some() => {
+        Some((object, _)) if object.seats_taken().is_some() => {
             object.seats.wait(&object, word, expected, timeout);
+        }
+        Some((object, at)) if object.bells().is_some() => {
+            bell::wait(&object, at, (word, expected), None, timeout);
         }
         _ => wait_on(word, expected, timeout),
     }
 }
 
-/// Sleeps as [`wait`] does, for a while, on the first word only.
+/// Sleeps as [`wait`] does, while neither of two words has changed. The second is this process's own.
 pub(crate) fn wait_either(
     (word, expected): (&AtomicU32, u32),
-    _own: (&AtomicU32, u32),
+    own: (&AtomicU32, u32),
     timeout: Duration,
 ) {
-    wait(word, expected, timeout.min(NAP));
+    match mapping::object_at(word.as_ptr().addr()) {
+        Some((object, at)) if object.bells().is_some() => {
+            bell::wait(&object, at, (word, expected), Some(own), timeout);
+        }
+        // What else has a second word wakes for the first only.
+        _ => wait(word, expected, timeout.min(NAP)),
+    }
 }
 
 /// Wakes all who [`wait`] on the word.
 pub(crate) fn wake(word: &AtomicU32) {
     match mapping::object_at(word.as_ptr().addr()) {
-        Some(object) => match object.seats_taken() {
-            Some(taken) => object.seats.wake(&object, taken),
-            None => wake_on(word),
+        Some((object, at)) => match (object.seats_taken(), object.bells()) {
+            (Some(taken), _) => object.seats.wake(&object, taken),
+            (None, Some(_)) => bell::ring(&object, at),
+            (None, None) => wake_on(word),
         },
-        None => wake_on(word),
+        None => {
+            wake_on(word);
+            bell::wake_own(word);
+        }
     }
 }
 
@@ -194,10 +205,4 @@ fn take_seat(object: &Object, number: u32) -> Result<Option<Seat>> {
     let event = owned(unsafe { CreateEventW(&own_only, 0, 0, name.as_ptr()) });
     let event = event.ok_or_else(|| last("make an event"))?;
     Ok(Some(Seat { number, event, _lock: lock }))
-}
-
-fn set(event: &OwnedHandle) {
-    // It does not fail for an event.
-    // SAFETY: the event is open.
-    unsafe { SetEvent(event.as_raw_handle().cast()) };
 }
