@@ -10,9 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::sockopt::{Linger, PassCred, PeerCredentials, PeerPidfd, SendTimeout};
-use nix::sys::socket::{
-    AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr, UnixCredentials,
-};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, UnixAddr, UnixCredentials};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeVal;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -93,8 +91,10 @@ pub(crate) fn listen(
         errno => Error::os("bind", errno as i32),
     })?;
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX).clamp(1, 4096);
-    let backlog = Backlog::new(backlog).map_err(failed("listen"))?;
-    nix::sys::socket::listen(&socket, backlog).map_err(failed("listen"))?;
+    // Not by the number that the C library takes for the most: with musl it is 128. The kernel has its own.
+    // SAFETY: the call takes no pointer.
+    let listening = unsafe { libc::listen(socket.as_raw_fd(), backlog) };
+    Errno::result(listening).map_err(failed("listen"))?;
     Ok((socket, identity_of(path)?))
 }
 
