@@ -7,6 +7,11 @@ use ringlane::{inspect, record, spsc};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
 
+/// Where the consumer's part lies; the data is at twice that.
+fn page() -> usize {
+    ringlane::capabilities().unwrap().offset_unit
+}
+
 /// A name of this test's own, gone when it ends.
 struct Temporary(Name);
 
@@ -191,14 +196,14 @@ fn set_thread_uid(uid: u32) {
 #[test]
 fn impossible_positions_are_corrupt_and_nothing_worse() {
     const PRODUCER: usize = 1024;
-    const CONSUMER: usize = 4096;
+    let consumer_at = page();
     for wrong in [1, 65, u64::MAX, 1 << 63, (1 << 32) + 1] {
         let name = Temporary::new("positions");
         let queue = spsc::Queue::<u64>::create(&name.0, 64).unwrap();
         let words = SharedMemory::open(&name.0).unwrap().map().unwrap();
 
         let mut producer = queue.producer().unwrap();
-        words.write_at(CONSUMER, &wrong.to_ne_bytes()).unwrap();
+        words.write_at(consumer_at, &wrong.to_ne_bytes()).unwrap();
         let mut pushed = 0;
         let error = loop {
             match producer.try_push(pushed) {
@@ -211,14 +216,14 @@ fn impossible_positions_are_corrupt_and_nothing_worse() {
         drop(producer);
 
         words.write_at(PRODUCER, &wrong.to_ne_bytes()).unwrap();
-        words.write_at(CONSUMER, &0_u64.to_ne_bytes()).unwrap();
+        words.write_at(consumer_at, &0_u64.to_ne_bytes()).unwrap();
         // Too far ahead it cannot be. Behind, it is as one that was not stored for a while.
         match queue.producer() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{wrong}"),
             Ok(_) => assert!(wrong.cast_signed() <= 65, "{wrong}"),
         }
         words.write_at(PRODUCER, &0_u64.to_ne_bytes()).unwrap();
-        words.write_at(CONSUMER, &wrong.to_ne_bytes()).unwrap();
+        words.write_at(consumer_at, &wrong.to_ne_bytes()).unwrap();
         if wrong > 65 && wrong != u64::MAX {
             assert_eq!(queue.consumer().unwrap_err().kind(), ErrorKind::Corrupt, "{wrong}");
         }
@@ -230,7 +235,7 @@ fn impossible_positions_are_corrupt_and_nothing_worse() {
 /// `Corrupt`, or, if it is no header of that place, with nothing.
 #[test]
 fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
-    const DATA: usize = 8192;
+    let data_at = 2 * page();
     for mirrored in [true, false] {
         let name = Temporary::new("records");
         let queue =
@@ -256,7 +261,7 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
                 1 << 40,
                 (1 << 56) - 1,
             ] {
-                words.write_at(DATA, &(len << 8 | low).to_ne_bytes()).unwrap();
+                words.write_at(data_at, &(len << 8 | low).to_ne_bytes()).unwrap();
                 match consumer.try_read() {
                     Ok(record) => {
                         assert!(low == 1 && record.len() as u64 == len && len <= 4080);
@@ -274,12 +279,12 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
         assert!(corrupt > 1500, "{corrupt}");
         drop(consumer);
         // A successor reads the same headers, and does not believe them either.
-        words.write_at(DATA, &(u64::MAX >> 16).to_ne_bytes()).unwrap();
+        words.write_at(data_at, &(u64::MAX >> 16).to_ne_bytes()).unwrap();
         assert_eq!(queue.producer().unwrap_err().kind(), ErrorKind::Corrupt);
-        words.write_at(DATA, &0_u64.to_ne_bytes()).unwrap();
+        words.write_at(data_at, &0_u64.to_ne_bytes()).unwrap();
         let mut producer = queue.producer().unwrap();
         let _consumer = queue.consumer().unwrap();
-        words.write_at(4096, &(1_u64 << 40).to_ne_bytes()).unwrap();
+        words.write_at(page(), &(1_u64 << 40).to_ne_bytes()).unwrap();
         let failed = (0..10).find_map(|_| producer.try_push(&[0; 2000]).err());
         assert_eq!(failed, Some(ReserveError::Corrupt));
     }
@@ -296,7 +301,7 @@ fn a_place_within_a_record_is_checked() {
             queue.producer().unwrap().try_push(&[1; 16]).unwrap();
         }
         for within in [0, 1, 7, 8, 9, 23, 24, 25, 1 << 40, u64::MAX] {
-            words.write_at(4096 + 16, &u64::to_ne_bytes(within)).unwrap();
+            words.write_at(page() + 16, &u64::to_ne_bytes(within)).unwrap();
             let nothing_said = within.cast_signed() <= 0;
             let good = nothing_said || record && (8..24).contains(&within);
             match queue.consumer() {
@@ -399,7 +404,7 @@ fn values_side_by_side_are_found_to_be_so() {
     assert_eq!((report.depth, report.pushed, report.popped), (500, 1200, 700));
     assert_eq!((report.capacity, report.used), (512, 500));
     let mut words = [0; 16];
-    name.file().read_exact_at(&mut words, 8192 + 700 % 512 * 8).unwrap();
+    name.file().read_exact_at(&mut words, 2 * page() as u64 + 700 % 512 * 8).unwrap();
     assert_eq!(words, *[0_u64.to_ne_bytes(), 1_u64.to_ne_bytes()].as_flattened());
     // The same ring, were it said to be in slots, is not a whole one.
     drop((producer, consumer));
@@ -512,8 +517,10 @@ fn use_spans(queue: &spsc::Queue<u64>, mut meanwhile: impl FnMut(usize)) {
 fn a_word_that_is_rewritten_while_a_span_is_held_harms_nobody() {
     for layout in [spsc::Layout::Slots, spsc::Layout::Dense] {
         let name = Temporary::new("rewritten");
-        let words = (1024..1040).chain(1152..1184).chain(4096..4112).chain(4224..4256);
-        let words: Vec<usize> = words.chain(8192..8192 + 64).step_by(8).collect();
+        let page = page();
+        let words =
+            (1024..1040).chain(1152..1184).chain(page..page + 16).chain(page + 128..page + 160);
+        let words: Vec<usize> = words.chain(2 * page..2 * page + 64).step_by(8).collect();
         for at in words {
             for moment in 0..MOMENTS {
                 for word in [0, 1, 3, 4, 5, 1 << 31, 1 << 32, 1 << 63, u64::MAX - 2, u64::MAX] {
@@ -548,11 +555,11 @@ fn words_that_are_rewritten_meanwhile_harm_nobody() {
                 while !done.load(Ordering::Relaxed) {
                     // What a consumer at this position takes for a lap after another.
                     for position in n..n + 16 {
-                        let at = 8192 + (position % 4) as usize * 16 + 8;
+                        let at = 2 * page() + (position % 4) as usize * 16 + 8;
                         memory.write_at(at, &(position + 1).to_ne_bytes()).unwrap();
                     }
                     memory.write_at(1024, &(n % 7).to_ne_bytes()).unwrap();
-                    memory.write_at(4096, &(n % 5).to_ne_bytes()).unwrap();
+                    memory.write_at(page(), &(n % 5).to_ne_bytes()).unwrap();
                     n = (n + 1) % 64;
                 }
             });
