@@ -88,7 +88,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects. It returns before the server accepts, and what is written then is there when it does.
+    /// Connects. It returns before the server accepts, and what is written then is there when it does; on Windows not if
+    /// this process is killed before.
     ///
     /// # Errors
     /// * [`ErrorKind::NotFound`] if there is no server of this name, [`ErrorKind::ConnectionRefused`] if one has

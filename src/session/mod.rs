@@ -5,8 +5,8 @@
 //!   ServerOptions --bind--> Server --accept--> Session  <==== two rings ====>  Session <--connect-- ConnectOptions
 //! ```
 //!
-//! Each side makes the memory that it writes, seals it, and passes it to the other side, which can only read it. The
-//! socket serves to meet, to say who is who, to pass the memory, and to notice that the other side is gone; what
+//! Each side makes the memory that it writes, seals it, and passes it to the other side, which can only read it. (On
+//! Windows the client makes both, see `docs/trust.md`.) The socket, there a pipe, serves to meet, to say who is who, to pass the memory, and to notice that the other side is gone; what
 //! is sent goes through the rings and touches no socket while both sides are awake.
 //!
 //! ```

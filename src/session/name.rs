@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 /// The name of a server.
 ///
-/// A portable name belongs to its user: it means a socket in a directory that only this user can change, and two
-/// users' servers of one name are two. A server for other users has a [native](Self::native) name.
+/// A portable name belongs to its user: it means a socket in a directory that only this user can change, on Windows a
+/// name in the logon session's directory that only this user is taken at, and two users' servers of one name are two. A server for other users has a [native](Self::native) name.
 ///
 /// ```
 /// use ringlane::session::ServiceName;
@@ -57,7 +57,8 @@ impl ServiceName {
         Err(Error::new(ErrorKind::InvalidName, fault).on(format_args!("service name {name:?}")))
     }
 
-    /// A name in the platform's own terms: on Linux, the path of a socket, up to 107 bytes.
+    /// A name in the platform's own terms: on Linux, the path of a socket, up to 107 bytes; on Windows, the name of a
+    /// kernel object, `Local\` and up to 194 more characters.
     ///
     /// Whoever can write to its directory can replace the socket.
     ///

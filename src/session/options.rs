@@ -51,7 +51,7 @@ impl ServerOptions {
     }
 
     /// The permission bits of the socket, which it has before it has its name. To connect takes the right to
-    /// write. Default: 0600, this user and root.
+    /// write. Default: 0600, this user and root; on Windows, whose servers are their user's, the only one.
     ///
     /// ```
     /// let options = ringlane::session::ServerOptions::new().mode(0o660).clone();
@@ -61,7 +61,7 @@ impl ServerOptions {
         self
     }
 
-    /// The group that the socket belongs to: set before its mode lets the group in.
+    /// The group that the socket belongs to: set before its mode lets the group in. Not on Windows.
     ///
     /// ```
     /// let options = ringlane::session::ServerOptions::new().group(100).mode(0o660).clone();
@@ -135,6 +135,7 @@ impl ServerOptions {
     ///   for portable names that is this user's alone.
     /// * [`ErrorKind::InvalidInput`] for a mode with other than permission bits, [`ErrorKind::InvalidSize`] for
     ///   a ring that no memory can hold.
+    /// * [`ErrorKind::Unsupported`] on Windows for a group, and for a mode that is not 0600.
     ///
     /// ```
     /// use ringlane::ErrorKind;

@@ -156,7 +156,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The path that the server is bound to.
+    /// The path that the server is bound to; on Windows, its name in the kernel's directory.
     ///
     /// ```
     /// use ringlane::session::{Server, ServiceName};
@@ -276,7 +276,8 @@ impl Server {
     /// Changes the permission bits of the socket.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for other bits, and the system's.
+    /// [`ErrorKind::InvalidInput`] for other bits, [`ErrorKind::Unsupported`] on Windows for another mode than 0600,
+    /// and the system's.
     ///
     /// ```
     /// # use ringlane::session::{Server, ServiceName};
@@ -298,7 +299,7 @@ impl Server {
     /// socket's directory, too, so this is for [native](ServiceName::native) names.
     ///
     /// # Errors
-    /// [`ErrorKind::PermissionDenied`] if this process is not of that group.
+    /// [`ErrorKind::PermissionDenied`] if this process is not of that group; [`ErrorKind::Unsupported`] on Windows.
     ///
     /// ```
     /// # use ringlane::session::{Server, ServiceName};

@@ -16,7 +16,8 @@ fn is_set(handle: &impl AsHandle, most: u32) -> bool {
 
 #[test]
 fn native_names_are_the_kernel_s() {
-    for bad in ["", "name", r"Local\", r"Local\a\b", r"\\.\pipe\name", "Local\\a\0"] {
+    for bad in ["", "name", r"Local\", r"Local\a\b", r"\\.\pipe\name", r"Global\name", "Local\\a\0"]
+    {
         assert_eq!(kind(ServiceName::native(bad)), ErrorKind::InvalidName, "{bad:?}");
     }
     let long = format!(r"Local\{}", "x".repeat(200));

@@ -46,10 +46,10 @@ const NAME_TRIES: u32 = 100;
 /// The place that a native name means, or what is wrong with it.
 pub(crate) fn check_place(path: &OsStr) -> std::result::Result<PathBuf, String> {
     let Some(text) = path.to_str() else { return Err("is no Unicode".into()) };
-    let name = text.strip_prefix(r"Local\").or_else(|| text.strip_prefix(r"Global\"));
+    let name = text.strip_prefix(r"Local\");
     let units = text.encode_utf16().count();
     match name {
-        None => Err(r"does not begin with Local\ or Global\".into()),
+        None => Err(r"does not begin with Local\, where sessions' memory is".into()),
         Some("") => Err("is empty".into()),
         Some(name) if name.contains(['\\', '\0']) => Err("holds what no name may".into()),
         Some(_) if units > LONGEST_PLACE => {

@@ -196,6 +196,9 @@ pub(crate) fn map_twice(
         Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
     };
     let mut failed = past_address_space();
+    // Threads that all look for addresses take them from each other.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..TRIES {
         let base = free_addresses(whole)?;
         // SAFETY: within the addresses that were free.
