@@ -35,6 +35,9 @@ const HANGS: Duration = Duration::from_secs(60);
 /// How long one ring is used before the next one.
 const LIFE: Duration = Duration::from_millis(40);
 
+/// How many handles are lent over one session.
+const HANDLES: usize = 20;
+
 fn seconds() -> u64 {
     std::env::var("RINGLANE_SCRIBBLE_SECONDS").map_or(1, |text| text.parse().expect("a number"))
 }
@@ -209,7 +212,7 @@ impl Calls {
         self.most = self.most.max(work() - before);
         self.all += 1;
         self.good += u64::from(result.is_some());
-        if self.all.is_multiple_of(256) {
+        if self.all.is_multiple_of(16) {
             self.alive.send(()).unwrap();
         }
         result
@@ -571,14 +574,14 @@ fn scribble_at_a_broker(name: &Name) {
     loop {
         let Some(session) = connect(&service) else { continue };
         let mut maps = Vec::new();
-        while let Ok(bytes) = session.recv_timeout(LIFE) {
+        while let Ok(bytes) = session.recv_timeout(HANGS) {
             let Ok(handle) = Handle::from_bytes(&bytes) else { continue };
             let access = [Access::ReadOnly, Access::ReadWrite, Access::WriteOnly];
             let access = access[random.random_range(0..3)];
             // It has a twin, and both are asked for at a time: one gets it.
             let twin = Handle::from_bytes(&bytes).unwrap();
-            let asking = std::thread::spawn(move || twin.open_timeout(access, LIFE));
-            maps.extend(handle.open_timeout(access, LIFE).and_then(|memory| memory.map()));
+            let asking = std::thread::spawn(move || twin.open_timeout(access, HANGS));
+            maps.extend(handle.open_timeout(access, HANGS).and_then(|memory| memory.map()));
             maps.extend(asking.join().unwrap().and_then(|memory| memory.map()));
             add(&tally, 1 + given().iter().map(|words| words.spoil(&mut random)).sum::<u64>());
             maps.truncate(random.random_range(0..4));
@@ -596,7 +599,7 @@ fn lends(role: &str) {
         let Some(session) = server.accept_timeout(LIFE).unwrap() else { return };
         let Some(broker) = calls.one(Broker::start) else { return };
         let Some(other) = calls.one(|| Recipient::peer(&session)) else { return };
-        while Instant::now() < calls.until {
+        for _ in 0..HANDLES {
             let mut options = HandleOptions::new();
             options.revocable(calls.below(2) == 0).no_descriptor(calls.below(8) == 0);
             if calls.below(4) == 0 {
@@ -610,9 +613,9 @@ fn lends(role: &str) {
             let access = [Access::ReadOnly, Access::ReadWrite, Access::WriteOnly][calls.below(3)];
             let made = calls.one(|| broker.create(&memory, &other, access, &options));
             let Some(handle) = made else { return };
-            let sent = calls.one(|| session.send_timeout(&handle.to_bytes(), LIFE));
-            if sent.is_some() {
-                calls.one(|| session.recv_timeout(LIFE));
+            calls.one(|| session.send_timeout(&handle.to_bytes(), HANGS));
+            if calls.one(|| session.recv_timeout(HANGS)).is_none() {
+                return;
             }
             calls.one(|| map.read_at(0, &mut [0; 8192]));
             let how = [Revoke::Cooperative, Revoke::Wipe, Revoke::Fault][calls.below(3)];
@@ -633,13 +636,16 @@ fn borrows(role: &str) {
     play(role, "scribble as a broker", move |name, calls| {
         let service = ServiceName::new(name.as_str()).unwrap();
         let Some(session) = connect(&service) else { return };
-        while Instant::now() < calls.until {
-            let Some(bytes) = calls.one(|| session.recv_timeout(LIFE)) else { return };
+        for _ in 0..HANDLES {
+            let Some(bytes) = calls.one(|| session.recv_timeout(HANGS)) else { return };
             let Some(handle) = calls.one(|| Handle::from_bytes(&bytes)) else { return };
-            let Some(memory) = calls.one(|| handle.open_timeout(Access::ReadWrite, LIFE)) else {
+            let memory = calls.one(|| handle.open_timeout(Access::ReadWrite, HANGS));
+            let map = memory.as_ref().and_then(|memory| calls.one(|| memory.map()));
+            let (Some(memory), Some(map)) = (memory, map) else {
+                // Taken back before it was had.
+                calls.one(|| session.try_send(b"next"));
                 continue;
             };
-            let Some(map) = calls.one(|| memory.map()) else { continue };
             for _ in 0..50 {
                 let (at, len) = (calls.below(9000), calls.below(9000));
                 let mut bytes = vec![0; len];
@@ -672,7 +678,7 @@ fn scribble_as_a_broker(name: &Name) {
             let mut options = HandleOptions::new();
             let made = broker.create(&memory, &other, Access::ReadWrite, options.revocable(true));
             let Ok(handle) = made else { break };
-            if session.send_timeout(&handle.to_bytes(), LIFE).is_err() {
+            if session.send_timeout(&handle.to_bytes(), HANGS).is_err() {
                 break;
             }
             // Its leash among them.
@@ -684,7 +690,7 @@ fn scribble_as_a_broker(name: &Name) {
             let how = [Revoke::Cooperative, Revoke::Wipe, Revoke::Fault][random.random_range(0..3)];
             let _ = broker.revoke_handle(handle.id(), how);
             let _ = broker.revoke_handle(handle.id(), Revoke::Cooperative);
-            let _ = session.recv_timeout(LIFE);
+            let _ = session.recv_timeout(HANGS);
         }
     }
 }
