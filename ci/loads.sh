@@ -38,9 +38,13 @@ awk '
         split($2, parts, ",")
         address = parts[1]
         sub(/^0+/, "", address)
-        if ($1 == "S" && address in name) { now = address; words = 0; delete seen; next }
+        if ($1 == "S" && address in name) { now = address; words = 0; top = 1; owned = 0; delete seen; next }
         if ($1 == "S" && address == end) {
             if (now != "") { done++; printf "%-28s %4d words loaded\n", name[now], words }
+            if (now != "" && (top < most[now] || own[now] > 0 && owned < looks[now])) {
+                printf "%s is allowed more than it needs: %d and %d, it needs %d and %d\n", name[now], most[now], looks[now], top, owned
+                bad++
+            }
             now = ""
             next
         }
@@ -56,8 +60,12 @@ awk '
                 place = w - from[set, r] + offset[set, r]
                 word = object[set, r] " " place
                 limit = most[now]
-                if (place >= own[now] && place < own[now] + 8) limit = looks[now]
-                if (++seen[word] > limit) {
+                times = ++seen[word]
+                if (own[now] > 0 && place >= own[now] && place < own[now] + 8) {
+                    limit = looks[now]
+                    if (times > owned) owned = times
+                } else if (times > top) top = times
+                if (times > limit) {
                     printf "%s loads object %s too often: %d times\n", name[now], word, seen[word]
                     bad++
                 }

@@ -11,11 +11,13 @@ use common::{Second, page, part, scratch};
 use nix::time::{ClockId, clock_gettime};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use ringlane::handle::{Access, Broker, Handle, HandleOptions, Recipient, Revoke};
 use ringlane::mpmc::Delivery;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::spsc::Layout;
 use ringlane::{
-    Name, PopError, ReserveError, SharedMemory, Wait, call, inspect, mpmc, record, spsc,
+    Name, OpenOptions, PopError, ReserveError, SharedMemory, Wait, call, inspect, mpmc,
+    mpmc_record, record, spsc,
 };
 use std::io::{BufRead, Read, Write};
 use std::ptr::NonNull;
@@ -32,6 +34,9 @@ const HANGS: Duration = Duration::from_secs(60);
 
 /// How long one ring is used before the next one.
 const LIFE: Duration = Duration::from_millis(40);
+
+/// How many handles are lent over one session.
+const HANDLES: usize = 20;
 
 fn seconds() -> u64 {
     std::env::var("RINGLANE_SCRIBBLE_SECONDS").map_or(1, |text| text.parse().expect("a number"))
@@ -130,12 +135,10 @@ fn scribble_rings(name: &Name) {
     }
 }
 
-/// Where this process has written memory of a session mapped.
-fn own_halls() -> Vec<Words> {
+/// Where this process has memory of this name mapped to be written, which others have, too.
+fn shared(name: &str) -> Vec<Words> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let ours = maps
-        .lines()
-        .filter(|line| line.contains("rw-s 00000000 ") && line.contains("/memfd:ringlane session"));
+    let ours = maps.lines().filter(|line| line.contains("rw-s ") && line.contains(name));
     let range = |line: &str| {
         let (from, to) = line.split_once(' ')?.0.split_once('-')?;
         let number = |text| usize::from_str_radix(text, 16).ok();
@@ -160,7 +163,7 @@ fn scribble_sessions(name: &Name, serves: bool) {
                 None => continue,
             },
         };
-        let halls = own_halls();
+        let halls = shared("/memfd:ringlane session");
         for _ in 0..random.random_range(1..10) {
             add(&tally, halls.iter().map(|words| words.spoil(&mut random)).sum());
             // It rings and sends at times, as its library would.
@@ -179,6 +182,8 @@ fn second_process() {
     let Some((part, name)) = part() else { return };
     match part.as_str() {
         "scribble over rings" => scribble_rings(&name),
+        "scribble at a broker" => scribble_at_a_broker(&name),
+        "scribble as a broker" => scribble_as_a_broker(&name),
         "scribble as a server" => scribble_sessions(&name, true),
         "scribble as a client" => scribble_sessions(&name, false),
         other => panic!("no such part: {other}"),
@@ -207,7 +212,7 @@ impl Calls {
         self.most = self.most.max(work() - before);
         self.all += 1;
         self.good += u64::from(result.is_some());
-        if self.all.is_multiple_of(256) {
+        if self.all.is_multiple_of(16) {
             self.alive.send(()).unwrap();
         }
         result
@@ -503,18 +508,206 @@ fn many(role: &str, delivery: Delivery, produces: bool) {
     });
 }
 
+fn many_records(role: &str, delivery: Delivery, produces: bool) {
+    play(role, "scribble over rings", move |name, calls| {
+        let mut options = mpmc_record::Queue::options();
+        let queue = options.capacity(4096).delivery(delivery).create(name).unwrap();
+        while Instant::now() < calls.until {
+            let wait = calls.wait();
+            let count = calls.below(1000);
+            if produces {
+                let Some(mut end) = calls.one(|| queue.producer()) else { continue };
+                end.set_wait(wait);
+                for _ in 0..count {
+                    let bytes = vec![7; calls.below(4200)];
+                    match calls.below(8) {
+                        0..3 => drop(calls.one(|| end.try_push(&bytes))),
+                        3 => drop(calls.one(|| end.push_timeout(&bytes, SOON))),
+                        4 => drop(calls.one(|| end.flush(Some(SOON)))),
+                        5 => calls.sure(|| (end.peer(), end.held_by(), end.wait_peer(Some(SOON)))),
+                        6 => drop(calls.one(|| end.try_reserve(bytes.len()).map(drop))),
+                        _ => drop(calls.one(|| {
+                            let mut room = end.try_reserve(bytes.len())?;
+                            room.write_at(0, &bytes);
+                            let len = room.len() / 2;
+                            room.commit_len(len);
+                            Ok::<(), ReserveError>(())
+                        })),
+                    }
+                }
+            } else {
+                let Some(mut end) = calls.one(|| queue.consumer()) else { continue };
+                end.set_wait(wait);
+                let mut out = Vec::new();
+                for _ in 0..count {
+                    match calls.below(8) {
+                        0..2 => drop(calls.one(|| end.try_pop())),
+                        2 => drop(calls.one(|| end.pop_timeout(SOON))),
+                        3 => calls.sure(|| assert!(end.available() <= 64)),
+                        4 => calls.sure(|| (end.peer(), end.wait_peer(Some(SOON)))),
+                        5 => drop(calls.one(|| end.try_pop_into(&mut out))),
+                        6 => drop(calls.one(|| end.take_timeout(SOON).map(drop))),
+                        _ => drop(calls.one(|| {
+                            let taken = end.try_take()?;
+                            assert!(taken.len() <= queue.max_len());
+                            assert_eq!(taken.to_vec().len(), taken.len());
+                            taken.acknowledge();
+                            Ok::<(), PopError>(())
+                        })),
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Where this process has memory mapped to be written that a broker gave.
+fn given() -> Vec<Words> {
+    shared("/memfd:ringlane ")
+}
+
+/// Asks a broker all the time, for what it may have and for what not, and scribbles over what it has.
+fn scribble_at_a_broker(name: &Name) {
+    let tally = SharedMemory::open(&tally(name)).unwrap().map().unwrap();
+    let mut random = StdRng::seed_from_u64(std::process::id().into());
+    let service = ServiceName::new(name.as_str()).unwrap();
+    loop {
+        let Some(session) = connect(&service) else { continue };
+        let mut maps = Vec::new();
+        while let Ok(bytes) = session.recv_timeout(HANGS) {
+            let Ok(handle) = Handle::from_bytes(&bytes) else { continue };
+            let access = [Access::ReadOnly, Access::ReadWrite, Access::WriteOnly];
+            let access = access[random.random_range(0..3)];
+            // It has a twin, and both are asked for at a time: one gets it.
+            let twin = Handle::from_bytes(&bytes).unwrap();
+            let asking = std::thread::spawn(move || twin.open_timeout(access, HANGS));
+            maps.extend(handle.open_timeout(access, HANGS).and_then(|memory| memory.map()));
+            maps.extend(asking.join().unwrap().and_then(|memory| memory.map()));
+            add(&tally, 1 + given().iter().map(|words| words.spoil(&mut random)).sum::<u64>());
+            maps.truncate(random.random_range(0..4));
+            let _ = session.try_send(b"next");
+        }
+    }
+}
+
+/// A broker, and its creator, whose memory is rewritten while it is lent and taken back.
+fn lends(role: &str) {
+    let mut server = None;
+    play(role, "scribble at a broker", move |name, calls| {
+        let service = ServiceName::new(name.as_str()).unwrap();
+        let server = server.get_or_insert_with(|| Server::bind(&service).unwrap());
+        let Some(session) = server.accept_timeout(LIFE).unwrap() else { return };
+        let Some(broker) = calls.one(Broker::start) else { return };
+        let Some(other) = calls.one(|| Recipient::peer(&session)) else { return };
+        for _ in 0..HANDLES {
+            let mut options = HandleOptions::new();
+            options.revocable(calls.below(2) == 0).no_descriptor(calls.below(8) == 0);
+            if calls.below(4) == 0 {
+                options.range(4096..8192);
+            }
+            if calls.below(8) == 0 {
+                options.expires_in(SOON);
+            }
+            let memory = OpenOptions::new().read(true).write(true).size(8192).anonymous().unwrap();
+            let map = memory.map().unwrap();
+            let access = [Access::ReadOnly, Access::ReadWrite, Access::WriteOnly][calls.below(3)];
+            let made = calls.one(|| broker.create(&memory, &other, access, &options));
+            let Some(handle) = made else { return };
+            calls.one(|| session.send_timeout(&handle.to_bytes(), HANGS));
+            if calls.one(|| session.recv_timeout(HANGS)).is_none() {
+                return;
+            }
+            calls.one(|| map.read_at(0, &mut [0; 8192]));
+            let how = [Revoke::Cooperative, Revoke::Wipe, Revoke::Fault][calls.below(3)];
+            match calls.below(4) {
+                0 => drop(calls.one(|| broker.revoke_handle(handle.id(), how))),
+                1 => drop(calls.one(|| broker.revoke(&other, how))),
+                2 => drop(calls.one(|| broker.delete(handle.id()))),
+                _ => drop(calls.one(|| broker.guarantees(handle.id()))),
+            }
+            calls.sure(|| broker.counts());
+        }
+        calls.sure(|| drop(broker));
+    });
+}
+
+/// Has what a hostile process lends, rewrites, and takes back.
+fn borrows(role: &str) {
+    play(role, "scribble as a broker", move |name, calls| {
+        let service = ServiceName::new(name.as_str()).unwrap();
+        let Some(session) = connect(&service) else { return };
+        for _ in 0..HANDLES {
+            let Some(bytes) = calls.one(|| session.recv_timeout(HANGS)) else { return };
+            let Some(handle) = calls.one(|| Handle::from_bytes(&bytes)) else { return };
+            let memory = calls.one(|| handle.open_timeout(Access::ReadWrite, HANGS));
+            let map = memory.as_ref().and_then(|memory| calls.one(|| memory.map()));
+            let (Some(memory), Some(map)) = (memory, map) else {
+                // Taken back before it was had.
+                calls.one(|| session.try_send(b"next"));
+                continue;
+            };
+            for _ in 0..50 {
+                let (at, len) = (calls.below(9000), calls.below(9000));
+                let mut bytes = vec![0; len];
+                match calls.below(4) {
+                    0 => drop(calls.one(|| map.write_at(at, &bytes))),
+                    1 => calls
+                        .sure(|| (map.is_revoked(), memory.is_revoked(), memory.size().is_ok())),
+                    2 => drop(calls.one(|| memory.map())),
+                    _ => drop(calls.one(|| map.read_at(at, &mut bytes))),
+                }
+            }
+            calls.one(|| session.try_send(b"next"));
+        }
+    });
+}
+
+/// Lends memory with a leash, rewrites all of it, and takes it back in any way while it is used.
+fn scribble_as_a_broker(name: &Name) {
+    let tally = SharedMemory::open(&tally(name)).unwrap().map().unwrap();
+    let mut random = StdRng::seed_from_u64(std::process::id().into());
+    let service = ServiceName::new(name.as_str()).unwrap();
+    let (server, broker) = (Server::bind(&service).unwrap(), Broker::start().unwrap());
+    loop {
+        let session = server.accept().unwrap();
+        let Ok(other) = Recipient::peer(&session) else { continue };
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).size(8192).allow_shrink(random.random());
+            let memory = options.anonymous().unwrap();
+            let mut options = HandleOptions::new();
+            let made = broker.create(&memory, &other, Access::ReadWrite, options.revocable(true));
+            let Ok(handle) = made else { break };
+            if session.send_timeout(&handle.to_bytes(), HANGS).is_err() {
+                break;
+            }
+            // Its leash among them.
+            let map = memory.map().unwrap();
+            let words = shared("/memfd:ringlane");
+            add(&tally, 1 + words.iter().map(|words| words.spoil(&mut random)).sum::<u64>());
+            // Before its pages may go.
+            drop((words, map));
+            let how = [Revoke::Cooperative, Revoke::Wipe, Revoke::Fault][random.random_range(0..3)];
+            let _ = broker.revoke_handle(handle.id(), how);
+            let _ = broker.revoke_handle(handle.id(), Revoke::Cooperative);
+            let _ = session.recv_timeout(HANGS);
+        }
+    }
+}
+
 fn look(role: &str) {
     play(role, "scribble over rings", move |name, calls| {
-        let _one: Box<dyn Send> = match calls.below(5) {
+        let _one: Box<dyn Send> = match calls.below(6) {
             0 => Box::new(spsc::Queue::<u64>::create(name, 64).unwrap()),
             1 => Box::new(record::Queue::create(name, 4096).unwrap()),
             2 => Box::new(call::Cell::<u64, u64>::create(name).unwrap()),
             3 => Box::new(mpmc::Queue::<u64>::create(name, 64).unwrap()),
-            _ => {
+            4 => {
                 let mut options = mpmc::Queue::<u64>::options();
                 options.delivery(Delivery::AtLeastOnce).capacity(64);
                 Box::new(options.create(name).unwrap())
             }
+            _ => Box::new(mpmc_record::Queue::create(name, 4096).unwrap()),
         };
         while Instant::now() < calls.until {
             for _ in 0..100 {
@@ -526,6 +719,9 @@ fn look(role: &str) {
                 });
                 calls.one(|| {
                     mpmc::Queue::<u64>::open(name)?.consumer().map(|mut end| end.try_pop())
+                });
+                calls.one(|| {
+                    mpmc_record::Queue::open(name)?.consumer().map(|mut end| end.try_pop())
                 });
             }
             calls.one(inspect::list);
@@ -616,6 +812,20 @@ fn many_push_into_scribbles() {
 fn many_pop_from_scribbles() {
     many("mpmc consumer", Delivery::AtMostOnce, false);
     many("mpmc consumer, acknowledged", Delivery::AtLeastOnce, false);
+}
+
+#[test]
+fn records_of_many_stand_scribbles() {
+    many_records("mpmc record producer", Delivery::AtMostOnce, true);
+    many_records("mpmc record producer, ack.", Delivery::AtLeastOnce, true);
+    many_records("mpmc record consumer", Delivery::AtMostOnce, false);
+    many_records("mpmc record consumer, ack.", Delivery::AtLeastOnce, false);
+}
+
+#[test]
+fn brokers_and_recipients_stand_scribbles() {
+    lends("broker");
+    borrows("recipient");
 }
 
 #[test]

@@ -47,7 +47,12 @@ pub(crate) fn take(socket: &OwnedFd) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let mut space = nix::cmsg_space!([RawFd; 4]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags);
+    let number = socket.as_raw_fd();
+    let mut received = recvmsg::<UnixAddr>(number, &mut parts, Some(&mut space), flags);
+    if received.is_err_and(|error| error == nix::Error::ECONNRESET) {
+        // The other side had more to hear when it closed. This was told first; what it said comes next.
+        received = recvmsg::<UnixAddr>(number, &mut parts, Some(&mut space), flags);
+    }
     let message = match received {
         Ok(message) => message,
         Err(nix::Error::EAGAIN) => return None,

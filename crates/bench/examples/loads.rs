@@ -5,7 +5,7 @@
 use ringlane::mpmc::Delivery;
 use ringlane::session::Session;
 use ringlane::spsc::Layout;
-use ringlane::{Name, call, mpmc, record, spsc};
+use ringlane::{Name, call, mpmc, mpmc_record, record, spsc};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,10 +14,9 @@ static MARKS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
 struct Marks(usize);
 
-/// Offsets of positions in rings of values. Each side keeps its own there and nowhere else, and may look twice:
-/// wherever it then says to go, it is within the ring.
+/// The offset of a producer's position in a ring of values. Into slots, it keeps it there and nowhere else, and looks twice:
+/// wherever it then says to go, it is within the ring. All others have their own.
 const PRODUCER: usize = 1024;
-const CONSUMER: usize = 4096;
 const NOBODY: (usize, usize) = (0, 1);
 
 impl Marks {
@@ -101,16 +100,12 @@ fn main() {
         let (mut producer, mut consumer) =
             (queue.producer().expect("an end"), queue.consumer().expect("an end"));
         ranges();
-        marks.own(
-            &format!("spsc_{label}_push"),
-            (PRODUCER, 2),
-            || {},
-            || producer.try_push([7; 4]),
-        );
-        marks.own(&format!("spsc_{label}_pop"), (CONSUMER, 2), || {}, || consumer.try_pop());
+        let own = |looks| if layout == Layout::Slots { (PRODUCER, looks) } else { NOBODY };
+        marks.own(&format!("spsc_{label}_push"), own(2), || {}, || producer.try_push([7; 4]));
+        marks.twice(&format!("spsc_{label}_pop"), || consumer.try_pop());
         marks.own(
             &format!("spsc_{label}_commit"),
-            (PRODUCER, 2),
+            own(2),
             || {},
             || {
                 let mut room = producer.try_reserve(4).expect("room");
@@ -118,24 +113,19 @@ fn main() {
                 room.commit();
             },
         );
-        marks.own(
-            &format!("spsc_{label}_read"),
-            (CONSUMER, 2),
-            || {},
-            || {
-                let span = consumer.try_read(4).expect("values");
-                let mut out = [[0; 4]; 4];
-                span.copy_to_slice(&mut out[..span.len()]);
-                span.release();
-                out
-            },
-        );
+        marks.twice(&format!("spsc_{label}_read"), || {
+            let span = consumer.try_read(4).expect("values");
+            let mut out = [[0; 4]; 4];
+            span.copy_to_slice(&mut out[..span.len()]);
+            span.release();
+            out
+        });
         for _ in 0..16 {
             let _ = producer.try_push([1; 4]);
         }
         // Full, and then not: the peer's position is read.
         let before = || _ = consumer.try_pop();
-        marks.own(&format!("spsc_{label}_push_after_full"), (PRODUCER, 3), before, || {
+        marks.own(&format!("spsc_{label}_push_after_full"), own(3), before, || {
             producer.try_push([7; 4])
         });
     }
@@ -183,6 +173,31 @@ fn main() {
             rounds,
             || {},
             || consumer.try_pop_slice(&mut out),
+        );
+    }
+    for (delivery, label) in
+        [(Delivery::AtMostOnce, "mpmc_record"), (Delivery::AtLeastOnce, "acked_record")]
+    {
+        let mut options = mpmc_record::Queue::options();
+        let queue = options.capacity(8192).delivery(delivery).create(&name).expect("a queue");
+        let (mut producer, mut consumer) =
+            (queue.producer().expect("an end"), queue.consumer().expect("an end"));
+        ranges();
+        let rounds = if delivery == Delivery::AtLeastOnce { 2 } else { 1 };
+        marks.twice(&format!("{label}_push"), || producer.try_push(&[7; 100]));
+        marks.rounds(&format!("{label}_pop"), rounds, || {}, || consumer.try_pop());
+        let _ = (producer.try_push(&[7; 100]), producer.try_push(&[7; 100]));
+        marks.rounds(
+            &format!("{label}_take"),
+            rounds,
+            || {},
+            || {
+                let taken = consumer.try_take().expect("a record");
+                let mut out = [0; 100];
+                taken.read_at(0, &mut out);
+                taken.acknowledge();
+                out
+            },
         );
     }
     let (one, other) = Session::pair(8192).expect("a pair");
