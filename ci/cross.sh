@@ -19,14 +19,15 @@ cross() { # cargo's command, target, further arguments
 }
 
 # Runs the library's tests, but not those in ci/skipped/LIST: a line there is a test's name and why it cannot pass.
-run_tests() { # target, list, arguments
-    local target=$1 list=ci/skipped/$2.txt log status=0 skips=()
+run_tests() { # target, lists, arguments
+    local target=$1 lists=$2 list log status=0 skips=() reasons
     shift 2
-    while read -r name _; do skips+=(--skip "$name"); done < <(grep -v '^#' "$list")
+    reasons=$(for list in $lists; do sed '/^#/d' "ci/skipped/$list.txt"; done)
+    while read -r name _; do skips+=(${name:+--skip "$name"}); done <<<"$reasons"
     log=$(mktemp)
     cross test "$target" -p ringlane --no-fail-fast "$@" -- "${skips[@]}" 2>&1 | tee "$log" || status=$?
     echo "not applicable here:"
-    grep -v '^#' "$list" | sed 's/^/  /'
+    sed 's/^/  /' <<<"$reasons"
     sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$log"
     # The last result of each program: those before are of the second processes that its tests start.
     awk 'function count() { passed += last[4]; failed += last[6]; ignored += last[8]; left += last[12]; split("", last) }

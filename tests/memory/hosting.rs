@@ -1,5 +1,6 @@
 //! Rings in memory that is there already: anonymous, received, larger than the ring, in use.
 
+use crate::common::page;
 use crate::support::{Scratch, Second, kind, settled};
 use ringlane::{ErrorKind, Name, OpenOptions, SharedMemory, record, spsc};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -82,7 +83,7 @@ fn attaching_takes_the_ring_that_is_meant() {
     let memory = || SharedMemory::open(&name.0).unwrap();
     assert_eq!(kind(spsc::Queue::<u64>::options().attach(memory())), ErrorKind::Incompatible);
     assert_eq!(kind(record::Queue::options().attach(memory())), ErrorKind::Incompatible);
-    assert_eq!(options.attach(memory()).unwrap().capacity(), 4096);
+    assert_eq!(options.attach(memory()).unwrap().capacity(), page());
     let writer = OpenOptions::new().write(true).open(&name.0).unwrap();
     assert_eq!(kind(options.attach(writer)), ErrorKind::PermissionDenied);
     assert_eq!(kind(settled(|| options.host(memory()))), ErrorKind::AlreadyExists);

@@ -1,5 +1,6 @@
 //! Many processes at one name: one creator a generation, no half-made object, nothing left.
 
+use crate::common::page;
 use crate::support::{Scratch, Second, kind, read_write, until};
 use ringlane::{ErrorKind, Lifetime, Mapping, Name, SharedMemory, record};
 use std::os::fd::AsFd;
@@ -146,7 +147,7 @@ fn race_rings(board: &Board, name: &Name) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists),
         }
         match record::Queue::open(name) {
-            Ok(queue) => assert_eq!(queue.capacity(), 4096),
+            Ok(queue) => assert_eq!(queue.capacity(), page()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
         }
     }
