@@ -1,6 +1,7 @@
 //! The clock that can be set jumps by years, forth and back, at every look: nothing looks. All that waits goes by the clock
 //! that only goes on, and so does the time in which a handle is to be redeemed.
-#![cfg(all(target_os = "linux", not(loom)))]
+// Elsewhere the standard library asks by another symbol.
+#![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64", not(loom)))]
 #![allow(unsafe_code, reason = "takes the place of the C library's clocks")]
 
 mod common;

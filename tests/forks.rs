@@ -167,7 +167,7 @@ fn word(bytes: Vec<u8>) -> u64 {
 }
 
 #[test]
-fn ends_of_rings_of_values() {
+fn a_fork_with_ends_of_rings_of_values() {
     let _turn = turn();
     fn values(layout: Layout) -> (spsc::Producer<u64>, spsc::Consumer<u64>) {
         let queue = spsc::Queue::<u64>::options().capacity(8).layout(layout).private().unwrap();
@@ -187,7 +187,7 @@ fn ends_of_rings_of_values() {
 }
 
 #[test]
-fn ends_of_rings_of_records() {
+fn a_fork_with_ends_of_rings_of_records() {
     let _turn = turn();
     let make = || {
         let queue = record::Queue::private(4096).unwrap();
@@ -203,7 +203,7 @@ fn ends_of_rings_of_records() {
 }
 
 #[test]
-fn places_in_rings_for_many() {
+fn a_fork_with_places_in_rings_for_many() {
     let _turn = turn();
     fn values(delivery: Delivery) -> (mpmc::Producer<u64>, mpmc::Consumer<u64>) {
         let queue = mpmc::Queue::<u64>::options().capacity(8).delivery(delivery).private().unwrap();
@@ -241,7 +241,7 @@ fn places_in_rings_for_many() {
 }
 
 #[test]
-fn sides_of_sessions() {
+fn a_fork_with_sides_of_sessions() {
     let _turn = turn();
     let make = || {
         let (one, other) = Session::pair(4096).unwrap();
@@ -255,7 +255,7 @@ fn sides_of_sessions() {
 }
 
 #[test]
-fn sides_of_calls() {
+fn a_fork_with_sides_of_calls() {
     let _turn = turn();
     let cell = call::Cell::<u64, u64>::private().unwrap();
     let (mut caller, mut server) = (cell.caller().unwrap(), cell.server().unwrap());
@@ -287,7 +287,7 @@ fn sides_of_calls() {
 
 /// What holds a part of a ring, and gives it back when it is dropped, is the parent's to give back.
 #[test]
-fn what_is_held() {
+fn a_fork_with_room_and_spans() {
     let _turn = turn();
     let queue = spsc::Queue::<u64>::private(8).unwrap();
     let (mut tx, mut rx) = (queue.producer().unwrap(), queue.consumer().unwrap());
@@ -323,7 +323,7 @@ fn untouched<T>(what: &str, thing: &T) {
 }
 
 #[test]
-fn names_and_mappings() {
+fn a_fork_with_names_and_mappings() {
     let _turn = turn();
     let name = scratch();
     let memory = SharedMemory::create(&name, 8192).unwrap();
@@ -356,7 +356,7 @@ fn names_and_mappings() {
 }
 
 #[test]
-fn servers() {
+fn a_fork_with_servers() {
     let _turn = turn();
     let name = ServiceName::new(scratch().as_str()).unwrap();
     let server = Server::bind(&name).unwrap();
@@ -381,7 +381,7 @@ fn refused<T: Debug>(result: ringlane::Result<T>, kind: ErrorKind) {
 
 /// A process of its own: who is whose recipient depends on nothing else.
 #[test]
-fn brokers_and_handles() {
+fn a_fork_with_brokers_and_handles() {
     assert!(Second::start("fork with a broker", &scratch()).done().success());
 }
 

@@ -561,9 +561,10 @@ fn many_records(role: &str, delivery: Delivery, produces: bool) {
     });
 }
 
-/// Where this process has memory mapped to be written that a broker gave.
+/// Where this process has memory of handles mapped to be written, with leashes of its own; not the session by which it
+/// hears of them.
 fn given() -> Vec<Words> {
-    shared("/memfd:ringlane ")
+    [shared("/memfd:ringlane ("), shared("/memfd:ringlane leash")].into_iter().flatten().collect()
 }
 
 /// Asks a broker all the time, for what it may have and for what not, and scribbles over what it has.
@@ -683,7 +684,7 @@ fn scribble_as_a_broker(name: &Name) {
             }
             // Its leash among them.
             let map = memory.map().unwrap();
-            let words = shared("/memfd:ringlane");
+            let words = given();
             add(&tally, 1 + words.iter().map(|words| words.spoil(&mut random)).sum::<u64>());
             // Before its pages may go.
             drop((words, map));

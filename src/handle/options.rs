@@ -61,7 +61,9 @@ impl HandleOptions {
         self
     }
 
-    /// How long it may be redeemed. Default: as long as the broker and the recipient live.
+    /// How long it may be redeemed, by the clock that nobody sets. Default: as long as the broker and the recipient live.
+    ///
+    /// Time in which the machine is suspended does not count.
     ///
     /// ```
     /// use std::time::Duration;
