@@ -5,6 +5,7 @@ mod common;
 
 use common::scratch;
 use proptest::prelude::*;
+#[cfg(target_os = "linux")]
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use ringlane::mpmc::Delivery;
 use ringlane::mpmc_record::{Consumer, Options, Producer, Queue};

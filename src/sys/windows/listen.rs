@@ -265,9 +265,18 @@ fn is_there(pipe: &[u16]) -> bool {
 }
 
 pub(crate) fn accept(listener: &Listener) -> Result<Option<Socket>> {
-    let Some(pipe) = listener.desk.look().clients.pop_front() else { return Ok(None) };
+    let desk = &listener.desk;
+    let mut here = desk.look();
+    let Some(pipe) = here.clients.pop_front() else {
+        // Nobody can come, and nobody would be told.
+        if here.next.is_none() {
+            here.next = Some(Instance::new(&desk.name, false, &desk.arrived)?);
+        }
+        return Ok(None);
+    };
+    drop(here);
     // Now there is room for one more.
-    drop(listener.desk.look());
+    drop(desk.look());
     Socket::over(pipe, Role::Server).map(Some)
 }
 

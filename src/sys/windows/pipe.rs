@@ -294,16 +294,14 @@ impl Socket {
     pub(super) fn over(pipe: OwnedHandle, role: Role) -> Result<Socket> {
         let came = Arc::new(new_event(true)?);
         let (raw, mut pid) = (pipe.as_raw_handle().cast(), 0);
-        // SAFETY: both write to what they are given.
-        let told = unsafe {
-            match role {
-                Role::Server => GetNamedPipeClientProcessId(raw, &mut pid),
-                Role::Client => GetNamedPipeServerProcessId(raw, &mut pid),
-            }
+        let told = match role {
+            // SAFETY: writes to what it is given.
+            Role::Server => unsafe { GetNamedPipeClientProcessId(raw, &mut pid) },
+            // SAFETY: as above.
+            Role::Client => unsafe { GetNamedPipeServerProcessId(raw, &mut pid) },
         };
-        if told == 0 {
-            return Err(last("ask who is at the other end"));
-        }
+        // Who has left again by now has no number any more.
+        let pid = if told == 0 { 0 } else { pid };
         let line = Mutex::new(Some(Line::new(pipe, &came)?));
         let (waited, process) = (Mutex::default(), OnceLock::new());
         Ok(Socket { waited, line, came, pid, process })
@@ -318,10 +316,10 @@ impl Socket {
         if let Some(process) = self.process.get() {
             return Ok(process);
         }
-        let process = open_process(self.pid)?;
-        if hung_up(self)? {
+        let process = if self.pid == 0 { None } else { Some(open_process(self.pid)?) };
+        let Some(process) = process.filter(|_| !hung_up(self).unwrap_or(true)) else {
             return Err(Error::new(ErrorKind::Unsupported, "it has gone before it was asked for"));
-        }
+        };
         Ok(self.process.get_or_init(|| process))
     }
 }
