@@ -129,8 +129,9 @@ impl Session {
         let mut reader = self.reader()?;
         let first = reader.read_limited(limit).map(Record::take);
         first.or_else(|error: PopError| {
-            self.look_again(&error, limit)?;
-            reader.read_limited(Limit::Now).map(Record::take).map_err(|e| self.unread(e, limit))
+            let gone = self.look_again(&error, limit)?;
+            let second = reader.read_limited(Limit::Now).map(Record::take);
+            second.map_err(|e| self.unread(e, limit, gone))
         })
     }
 }

@@ -296,17 +296,19 @@ impl Session {
         match reader.find_filled(limit) {
             Ok(found) => Ok(reader.take_bytes(found, to)),
             Err(error) => {
-                self.look_again(&error, limit)?;
-                let found = reader.find_filled(Limit::Now).map_err(|e| self.unread(e, limit))?;
+                let gone = self.look_again(&error, limit)?;
+                let found = reader.find_filled(Limit::Now);
+                let found = found.map_err(|e| self.unread(e, limit, gone))?;
                 Ok(reader.take_bytes(found, to))
             }
         }
     }
 
     /// After a look found nothing: whether another one is worthwhile, because the other side may have written before
-    /// it went, or was there before we knew.
+    /// it went, or was there before we knew. Says whether the other side was gone before that look: only then is an
+    /// empty pipe a broken one.
     #[cold]
-    pub(super) fn look_again(&self, error: &PopError, limit: Limit) -> Result<()> {
+    pub(super) fn look_again(&self, error: &PopError, limit: Limit) -> Result<bool> {
         let link = &self.core.link;
         if matches!(error, PopError::Empty) && matches!(limit, Limit::Now) {
             if !link.linked() {
@@ -314,10 +316,11 @@ impl Session {
             }
             self.watch();
         }
-        if matches!(error, PopError::Empty) && (link.is_gone() || matches!(limit, Limit::Now)) {
-            return Ok(());
+        let gone = link.is_gone();
+        if matches!(error, PopError::Empty) && (gone || matches!(limit, Limit::Now)) {
+            return Ok(gone);
         }
-        Err(self.unread(*error, limit))
+        Err(self.unread(*error, limit, gone))
     }
 
     /// Has the connection's end noticed.
@@ -331,13 +334,13 @@ impl Session {
 
     /// Why nothing was read.
     #[cold]
-    pub(super) fn unread(&self, error: PopError, limit: Limit) -> SessionError {
+    pub(super) fn unread(&self, error: PopError, limit: Limit, gone: bool) -> SessionError {
         let link = &self.core.link;
         if link.is_cancelled() {
             return SessionError::Cancelled { done: 0 };
         }
         match error {
-            PopError::Empty if link.is_gone() => SessionError::BrokenPipe { done: 0 },
+            PopError::Empty if gone => SessionError::BrokenPipe { done: 0 },
             // No ring of one producer stalls.
             PopError::Empty | PopError::Stalled { .. } => missed(limit),
             PopError::Closed | PopError::PeerDied => {
@@ -382,7 +385,11 @@ impl Session {
     pub fn wait_readable(&self, timeout: Option<Duration>) -> Result<()> {
         let limit = timeout.map_or(Limit::Never, Limit::Within);
         let mut reader = self.reader()?;
-        reader.find_limited(limit).map(drop).map_err(|e| self.unread(e, limit))
+        let first = reader.find_limited(limit).map(drop);
+        first.or_else(|error| {
+            let gone = self.look_again(&error, limit)?;
+            reader.find_limited(Limit::Now).map(drop).map_err(|e| self.unread(e, limit, gone))
+        })
     }
 
     /// Writes all of it, and waits for room as long as it takes.
