@@ -473,6 +473,8 @@ impl Setting {
                 me.pc = Pc::Look;
                 if word.turn == turn {
                     me.cursor += self.run_of(word);
+                    // The hint is looked at once in a while, here always.
+                    me.pc = if self.alone { Pc::Hint } else { Pc::Look };
                 } else if word.turn > turn {
                     me.pc = Pc::Hint;
                 } else if me.limit >= me.cursor + self.least(me.run) || self.is(Flaw::NoRoomCheck) {
@@ -919,7 +921,6 @@ fn every_flaw_is_found() {
     let acknowledged = Setting { acknowledged: true, ..PLAIN };
     let records = Setting { whole: true, crashes: 0, ..batch };
     let alone = Setting { alone: true, consumers: 1, crashes: 0, ..PLAIN };
-    let alone_of_two_dead = Setting { capacity: 1, crashes: 1, ..alone };
     let alone_of_three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..alone };
     for (flaw, setting, sign) in [
         (Flaw::Impatience, PLAIN, ""),
@@ -937,7 +938,11 @@ fn every_flaw_is_found() {
         (Flaw::LateAnnouncement, alone, ""),
         (Flaw::NoHelp, alone, ""),
         (Flaw::BlindHelp, alone, ""),
-        (Flaw::HintAhead, Setting { pushes: [[1, 1], [1, 0], [1, 0]], ..alone_of_two_dead }, ""),
+        (
+            Flaw::HintAhead,
+            Setting { pushes: [[1, 1], [1, 0], [1, 0]], crashes: 1, ..alone_of_three },
+            "",
+        ),
         (Flaw::QuietArrival, Setting { crashes: 1, ..alone_of_three }, ""),
         (Flaw::OldAnnouncement, Setting { crashes: 1, ..alone_of_three }, ""),
         (Flaw::EarlyAcknowledgement, acknowledged, ""),

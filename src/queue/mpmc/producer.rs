@@ -99,7 +99,7 @@ impl<T: Plain> Producer<T> {
     /// Fills the next slot without a claim, if this producer is alone and there is room.
     #[inline(always)]
     fn put_alone(&mut self, value: &T) -> bool {
-        if !self.seat.others_open() {
+        if !self.ring.is_alone() || !self.seat.others_open() {
             return false;
         }
         let Some(position) = self.ring.claim_alone(self.seat.forum().common(), &self.seat.slots)
@@ -257,11 +257,13 @@ impl<T: Plain> Producer<T> {
 
     /// Looks so many times whether there is room, at most. In acknowledged queues who looks for it may make it.
     ///
-    /// Not at once: each look takes the head's line away from the consumer, which writes to it at each value. A
-    /// sixteenth of the ring is taken in a longer time than that.
+    /// One that is alone does not look at once: each look takes the head's line away from the consumer, which writes to
+    /// it at each value. A sixteenth of the ring is taken in a longer time than that.
     fn poll(&self, wanted: u64, most: u32) {
-        for _ in 0..(self.seat.slots.capacity() / 16).min(MOST_PAUSES) {
-            spin_hint();
+        if self.ring.is_alone() {
+            for _ in 0..(self.seat.slots.capacity() / 16).min(MOST_PAUSES) {
+                spin_hint();
+            }
         }
         for _ in 0..most {
             if self.seat.acked || self.ring.is_worth_it(self.seat.forum().common(), wanted) {

@@ -29,6 +29,12 @@ impl Sender {
         self.sole = standing.0;
     }
 
+    /// Whether it was when it last looked.
+    #[inline(always)]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.sole != 0
+    }
+
     /// There is another one now, in this process. Both claim.
     pub(crate) fn go_together(&mut self) {
         self.sole = 0;
@@ -49,7 +55,9 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn claim_alone(&mut self, common: &Common, words: &impl Words) -> Option<u64> {
         let sole = &common.sole;
-        if self.sole == 0 || sole.standing.load(Ordering::Relaxed) != self.sole {
+        if !self.is_alone() || sole.standing.load(Ordering::Relaxed) != self.sole {
+            // So that it is not looked at again.
+            self.sole = 0;
             return None;
         }
         if !self.has_room() && !self.find_room(common) {
