@@ -20,6 +20,16 @@ pub(crate) fn light_fence() {
     std::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
+/// A store to a word that another one may swap at the same time. Loom knows no order of two stores that nothing
+/// orders, where the language has one; of swaps it does, so there it is one.
+#[inline(always)]
+pub(crate) fn store_among_swaps(word: &AtomicU64, value: u64, ordering: Ordering) {
+    #[cfg(loom)]
+    word.swap(value, ordering);
+    #[cfg(not(loom))]
+    word.store(value, ordering);
+}
+
 /// One turn of a busy wait. Under loom it lets another thread run, or the model would never end.
 #[inline(always)]
 pub(crate) fn spin_hint() {

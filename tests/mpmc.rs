@@ -51,13 +51,13 @@ proptest! {
         log in 0_u32..5,
         start in prop_oneof![Just(0), Just((1_u64 << 32) - 5), Just(u64::MAX - 5), any::<u64>()],
         delivery in prop_oneof![Just(Delivery::AtMostOnce), Just(Delivery::AtLeastOnce)],
+        alone in 0..150_usize,
     ) {
         let capacity = 1 << log;
         let queue = Queue::<u64>::options()
             .capacity(capacity).start(start).delivery(delivery).private().unwrap();
-        // Two participants and one clone on each side.
-        let mut producers: Vec<Producer<u64>> = vec![queue.producer().unwrap(), queue.producer().unwrap()];
-        producers.push(producers[0].clone());
+        // Two participants and one clone on each side; but first one producer is alone.
+        let mut producers: Vec<Producer<u64>> = vec![queue.producer().unwrap()];
         let mut consumers: Vec<Consumer<u64>> = vec![queue.consumer().unwrap(), queue.consumer().unwrap()];
         consumers.push(consumers[0].clone());
         // What is there; `None` takes up a slot and is nothing. What came back is in front, marked.
@@ -68,10 +68,15 @@ proptest! {
                 model.pop_front();
             }
         };
-        for step in steps {
+        for (index, step) in steps.into_iter().enumerate() {
+            if index == alone {
+                producers.push(queue.producer().unwrap());
+                producers.push(producers[0].clone());
+            }
+            let last = producers.len() - 1;
             match step {
                 Step::Push(end) => {
-                    match producers[end].try_push(next) {
+                    match producers[end.min(last)].try_push(next) {
                         Ok(()) => {
                             // Gaps at the front need not have been passed by the consumers.
                             if model.len() == capacity {
@@ -90,7 +95,7 @@ proptest! {
                 Step::PushSlice(end, len) => {
                     let values: Vec<u64> = (next..next + len as u64).collect();
                     let room = capacity - model.len();
-                    let pushed = producers[end].try_push_slice(&values);
+                    let pushed = producers[end.min(last)].try_push_slice(&values);
                     match (len, room) {
                         (0, _) => prop_assert_eq!(pushed, Ok(0)),
                         (_, 0) if pushed.is_err() => {
@@ -109,7 +114,7 @@ proptest! {
                         }
                     }
                 }
-                Step::Abandon(end) => match producers[end].try_reserve() {
+                Step::Abandon(end) => match producers[end.min(last)].try_reserve() {
                     Ok(room) => {
                         drop(room);
                         if model.len() == capacity {
@@ -166,12 +171,50 @@ proptest! {
                         Err(error) => prop_assert_eq!((error, wanted), (PopError::Empty, None)),
                     };
                 }
+                Step::NewProducer(_) if last == 0 => {
+                    producers.clear();
+                    producers.push(queue.producer().unwrap());
+                }
                 Step::NewProducer(end) => producers[end] = queue.producer().unwrap(),
                 Step::NewConsumer(end) => consumers[end] = queue.consumer().unwrap(),
             }
             let there = model.iter().flatten().count();
             prop_assert_eq!(consumers[0].available(), there);
         }
+    }
+}
+
+/// Who comes, or is a clone, while another one writes without claims, gets no slot of its, and none is lost.
+#[test]
+fn producers_come_to_one_that_is_alone() {
+    for _ in 0..200 {
+        let queue = Queue::<[u64; 7]>::private(8).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let mut alone = queue.producer().unwrap();
+        const MANY: u64 = 200;
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..MANY).for_each(|n| alone.push([n; 7]).unwrap()));
+            for whose in 1..3 {
+                let queue = &queue;
+                scope.spawn(move || {
+                    let mut newcomer = queue.producer().unwrap();
+                    let mut clone = newcomer.clone();
+                    for n in 0..MANY / 2 {
+                        newcomer.push([whose << 32 | 2 * n; 7]).unwrap();
+                        clone.push([whose << 32 | 2 * n + 1; 7]).unwrap();
+                    }
+                });
+            }
+            let mut seen = [0; 3];
+            for _ in 0..3 * MANY {
+                let value = consumer.pop_timeout(Duration::from_secs(60)).unwrap();
+                assert_eq!(value, [value[0]; 7], "torn");
+                let of = &mut seen[(value[0] >> 32) as usize];
+                assert_eq!(value[0] << 32 >> 32, *of, "lost, doubled or out of order");
+                *of += 1;
+            }
+        });
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty), "the first one is still there");
     }
 }
 

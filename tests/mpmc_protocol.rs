@@ -36,6 +36,20 @@ enum Flaw {
     RunIgnored,
     /// A dead one's slot is skipped by a store instead of a compare-and-swap.
     BlindSkip,
+    /// Who is alone does not look a second time whether it is.
+    OneLook,
+    /// It looks twice, and says only then where it writes.
+    LateAnnouncement,
+    /// A newcomer does not claim where the one that was alone writes.
+    NoHelp,
+    /// It does so by a store instead of a compare-and-swap.
+    BlindHelp,
+    /// A newcomer among several does not change the standing.
+    QuietArrival,
+    /// Who is alone says that others can begin behind what it only writes.
+    HintAhead,
+    /// Who becomes alone leaves what another one has announced.
+    OldAnnouncement,
     /// At least once: a value that is given out is acknowledged before it is copied.
     EarlyAcknowledgement,
     /// At least once: what a dead consumer held is skipped.
@@ -55,6 +69,8 @@ struct Setting {
     /// Whether a push is one record in so many blocks, and not so many values.
     whole: bool,
     acknowledged: bool,
+    /// Whether the first producer is alone when it begins, and the others come meanwhile.
+    alone: bool,
     flaw: Flaw,
 }
 
@@ -79,6 +95,26 @@ struct Word {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 enum Pc {
+    // Producers that come.
+    Attach,
+    Join,
+    End,
+    ReadEnd,
+    ReadWord,
+    ClaimFor,
+    Share,
+    Scan,
+    Announce,
+    Change,
+    // One that is alone.
+    SoleLook,
+    SoleRoom,
+    SoleAnnounce,
+    SoleAgain,
+    SoleSettle,
+    SoleClaim,
+    SoleMine,
+    SoleHint,
     // Producers.
     #[default]
     Begin,
@@ -108,6 +144,22 @@ enum Pc {
     Search,
 }
 
+/// Whether one producer is alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+enum Kind {
+    #[default]
+    Shared,
+    Alone,
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct Standing {
+    kind: Kind,
+    owner: u8,
+    count: u8,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 struct Person {
     pc: Pc,
@@ -126,6 +178,13 @@ struct Person {
     copied: u8,
     used: u8,
     at: u8,
+    /// Producers: whether others can see this one, and whether it takes itself to be alone.
+    attached: bool,
+    sole: bool,
+    /// The standing as it was seen, or as it says that this one is alone.
+    standing: Standing,
+    /// What the one that was alone had announced.
+    end: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -134,6 +193,9 @@ struct State {
     values: [[u8; 2]; SLOTS],
     head: u8,
     tail: u8,
+    standing: Standing,
+    /// Behind what the one that is alone has announced.
+    end: u8,
     people: [Person; PEOPLE],
     crashes: u8,
     // What only the referee sees.
@@ -223,6 +285,21 @@ impl Setting {
         None
     }
 
+    /// A position is claimed, or published without a claim: those before it were.
+    fn count_claim(
+        &self,
+        state: &mut State,
+        who: usize,
+        position: u8,
+        run: u8,
+    ) -> Result<(), String> {
+        ensure!(position == state.claimed, "claimed {position} after {}", state.claimed);
+        let bound = state.people[who].bound;
+        ensure!(position >= bound, "a later push got an earlier place");
+        state.claimed += run;
+        Ok(())
+    }
+
     /// One step of one person. None if there is nothing to do until somebody else does something.
     fn step(&self, state: &State, who: usize) -> Step {
         let mut next = *state;
@@ -231,18 +308,173 @@ impl Setting {
         let word = state.words[slot];
         let turn = self.turn(me.cursor);
         match me.pc {
+            Pc::Attach => {
+                me.attached = true;
+                me.pc = Pc::Join;
+            }
+            Pc::Join => {
+                me.standing = state.standing;
+                me.pc = if me.standing.kind == Kind::Shared { Pc::Scan } else { Pc::End };
+            }
+            Pc::End => {
+                me.pc = Pc::Join;
+                if state.standing == me.standing {
+                    let gone = state.people[usize::from(me.standing.owner)].dead;
+                    let helps = !gone && !self.is(Flaw::NoHelp);
+                    me.pc = if helps { Pc::ReadEnd } else { Pc::Share };
+                    next.standing.kind = Kind::Ending;
+                }
+            }
+            Pc::ReadEnd => {
+                me.end = state.end;
+                me.pc = Pc::ReadWord;
+            }
+            Pc::ReadWord => {
+                me.pc = Pc::Share;
+                // Nothing was announced before the first position.
+                if let Some(position) = me.end.checked_sub(1) {
+                    me.seen = state.words[self.slot(position)];
+                    if me.seen.turn < self.turn(position) {
+                        me.pc = Pc::ClaimFor;
+                    }
+                }
+            }
+            Pc::ClaimFor => {
+                let position = me.end - 1;
+                me.pc = Pc::Share;
+                let slot = self.slot(position);
+                if state.words[slot] == me.seen || self.is(Flaw::BlindHelp) {
+                    let (turn, owner) = (self.turn(position), me.standing.owner);
+                    let is_new = state.words[slot].turn < turn;
+                    next.words[slot] =
+                        Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
+                    if is_new {
+                        self.count_claim(&mut next, usize::from(owner), position, 1)?;
+                    }
+                }
+            }
+            Pc::Share => {
+                me.pc = Pc::Join;
+                let ending = Standing { kind: Kind::Ending, ..me.standing };
+                if state.standing == ending {
+                    next.standing =
+                        Standing { kind: Kind::Shared, owner: 0, count: ending.count + 1 };
+                }
+            }
+            Pc::Scan => {
+                let producers = &state.people[..usize::from(self.producers)];
+                let others = producers.iter().enumerate().filter(|(other, _)| *other != who);
+                let alone = others.clone().all(|(_, other)| !other.attached || other.dead);
+                me.pc = Pc::Change;
+                me.sole = alone;
+                if alone {
+                    // Nobody who lives claims meanwhile, or the standing changes.
+                    let mut end = state.head;
+                    while state.words[self.slot(end)].turn == self.turn(end) {
+                        end += self.run_of(state.words[self.slot(end)]);
+                    }
+                    me.cursor = end;
+                    me.pc = if self.is(Flaw::OldAnnouncement) { Pc::Change } else { Pc::Announce };
+                } else if self.is(Flaw::QuietArrival) {
+                    me.pc = Pc::Begin;
+                }
+            }
+            Pc::Announce => {
+                next.end = me.cursor;
+                me.pc = Pc::Change;
+            }
+            Pc::Change => {
+                me.pc = Pc::Join;
+                if state.standing == me.standing {
+                    let count = me.standing.count + 1;
+                    let kind = if me.sole { Kind::Alone } else { Kind::Shared };
+                    let owner = if me.sole { who as u8 } else { 0 };
+                    me.standing = Standing { kind, owner, count };
+                    next.standing = me.standing;
+                    me.pc = Pc::Begin;
+                }
+            }
+            Pc::SoleLook => {
+                me.sole = state.standing == me.standing;
+                me.pc = match () {
+                    () if !me.sole || me.run > 1 => Pc::Look,
+                    () if me.limit >= me.cursor + 1 => Pc::SoleAnnounce,
+                    () => Pc::SoleRoom,
+                };
+                if self.is(Flaw::LateAnnouncement) && me.pc == Pc::SoleAnnounce {
+                    me.pc = Pc::SoleAgain;
+                }
+            }
+            Pc::SoleRoom => {
+                me.limit = state.head + self.capacity;
+                if me.limit < me.cursor + 1 {
+                    return Ok(None);
+                }
+                me.pc = Pc::SoleLook;
+            }
+            Pc::SoleAnnounce => {
+                next.end = me.cursor + 1;
+                me.pc = Pc::SoleAgain;
+                if self.is(Flaw::OneLook) || self.is(Flaw::LateAnnouncement) {
+                    (me.at, me.pc) = (me.cursor, Pc::Write);
+                    me.cursor += 1;
+                }
+            }
+            Pc::SoleAgain => {
+                me.sole = state.standing == me.standing;
+                me.pc = Pc::SoleSettle;
+                if me.sole && self.is(Flaw::LateAnnouncement) {
+                    me.pc = Pc::SoleAnnounce;
+                } else if me.sole {
+                    (me.at, me.pc) = (me.cursor, Pc::SoleHint);
+                    me.cursor += 1;
+                }
+            }
+            Pc::SoleSettle => {
+                me.seen = word;
+                me.pc = if word.turn < turn { Pc::SoleClaim } else { Pc::SoleMine };
+            }
+            Pc::SoleClaim => {
+                me.pc = Pc::SoleMine;
+                if word == me.seen {
+                    let position = me.cursor;
+                    let owner = who as u8;
+                    next.words[slot] =
+                        Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
+                    self.count_claim(&mut next, who, position, 1)?;
+                }
+            }
+            Pc::SoleMine => {
+                let owner = who as u8;
+                let mine = Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
+                me.pc = Pc::Look;
+                if word == mine {
+                    (me.at, me.pc) = (me.cursor, Pc::Write);
+                    me.cursor += 1;
+                }
+            }
+            Pc::SoleHint => {
+                next.tail = if self.is(Flaw::HintAhead) { me.cursor } else { me.at };
+                me.pc = Pc::Write;
+            }
             Pc::Begin => {
                 let runs = self.pushes[who];
                 let run = runs.get(usize::from(me.push)).copied().unwrap_or(0);
                 (me.run, me.index, me.half) = (run, 0, false);
                 me.bound = state.returned;
-                me.pc = if run == 0 { Pc::Finished } else { Pc::Look };
+                me.pc = match run {
+                    0 => Pc::Finished,
+                    _ if me.sole => Pc::SoleLook,
+                    _ => Pc::Look,
+                };
             }
             Pc::Look => {
                 me.seen = word;
                 me.pc = Pc::Look;
                 if word.turn == turn {
                     me.cursor += self.run_of(word);
+                    // The hint is looked at once in a while, here always.
+                    me.pc = if self.alone { Pc::Hint } else { Pc::Look };
                 } else if word.turn > turn {
                     me.pc = Pc::Hint;
                 } else if me.limit >= me.cursor + self.least(me.run) || self.is(Flaw::NoRoomCheck) {
@@ -288,12 +520,9 @@ impl Setting {
                 me.at = position;
                 me.cursor += run;
                 me.pc = Pc::Store;
-                let bound = me.bound;
                 next.words[slot] =
                     Word { turn, mark: Mark::Claimed, owner: who as u8, run, again: false };
-                ensure!(position == state.claimed, "claimed {position} after {}", state.claimed);
-                ensure!(position >= bound, "a later push got an earlier place");
-                next.claimed += run;
+                self.count_claim(&mut next, who, position, run)?;
             }
             Pc::Store => {
                 me.pc = if self.is(Flaw::PublishFirst) { Pc::Publish } else { Pc::Write };
@@ -323,6 +552,15 @@ impl Setting {
                 let position = me.at + offset;
                 // The words behind the first of a record say nothing, and it is published when that is.
                 let run = if offset == 0 { me.run } else { 1 };
+                let before = state.words[self.slot(position)];
+                if before.turn < self.turn(position) && me.run == 1 {
+                    self.count_claim(&mut next, who, position, 1)?;
+                } else if me.run == 1 && !self.is(Flaw::PublishFirst) && !self.is(Flaw::Impatience)
+                {
+                    let mine = before.mark == Mark::Claimed && before.owner == who as u8;
+                    ensure!(mine, "published {position} over {before:?}");
+                }
+                let me = &mut next.people[who];
                 next.words[self.slot(position)] = self.published(position, false, run);
                 let visible = match self.whole {
                     true if offset > 0 => 0..0,
@@ -535,6 +773,15 @@ impl Search {
         for consumer in setting.producers..setting.producers + setting.consumers {
             state.people[usize::from(consumer)].pc = Pc::Peek;
         }
+        if setting.alone {
+            state.standing = Standing { kind: Kind::Alone, owner: 0, count: 1 };
+            for who in 0..usize::from(setting.producers) {
+                let person = &mut state.people[who];
+                (person.attached, person.sole) = (who == 0, who == 0);
+                person.pc = if who == 0 { Pc::Begin } else { Pc::Attach };
+                person.standing = if who == 0 { state.standing } else { Standing::default() };
+            }
+        }
         let mut stack = vec![state];
         while let Some(state) = stack.pop() {
             let mut hasher = DefaultHasher::new();
@@ -601,6 +848,7 @@ const PLAIN: Setting = Setting {
     ahead: 1,
     whole: false,
     acknowledged: false,
+    alone: false,
     flaw: Flaw::None,
 };
 
@@ -613,6 +861,8 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
     let one_each = Setting { pushes: [[1, 0], [1, 0], [0, 0]], crashes: 2, ..PLAIN };
     let acknowledged = Setting { acknowledged: true, crashes: 1, ..one_each };
     let records = Setting { whole: true, pushes: [[2, 1], [1, 0], [0, 0]], crashes: 2, ..PLAIN };
+    let mixed = Setting { pushes: [[2, 1], [1, 0], [0, 0]], ..PLAIN };
+    let three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..PLAIN };
     let mut settings = vec![
         one_each,
         Setting { capacity: 1, ..one_each },
@@ -623,11 +873,20 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
         Setting { capacity: 1, ..acknowledged },
         Setting { crashes: 1, consumers: 1, ..records },
         Setting { crashes: 1, consumers: 1, acknowledged: true, ..records },
+        Setting { alone: true, consumers: 1, crashes: 2, ..PLAIN },
+        Setting { alone: true, consumers: 1, crashes: 2, capacity: 1, ..one_each },
+        Setting { alone: true, consumers: 1, crashes: 2, ..mixed },
+        Setting { alone: true, consumers: 1, crashes: 1, ..three },
     ];
     if full() {
         let large = Setting { crashes: 2, ahead: 2, ..PLAIN };
-        let three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..large };
+        let three = Setting { crashes: 2, ahead: 2, ..three };
         settings.extend([
+            Setting { alone: true, ..large },
+            Setting { alone: true, consumers: 1, ..three },
+            Setting { alone: true, acknowledged: true, consumers: 1, ..three },
+            Setting { alone: true, acknowledged: true, crashes: 1, ..large },
+            Setting { alone: true, consumers: 1, pushes: [[1, 2], [2, 0], [0, 0]], ..large },
             large,
             Setting { capacity: 1, ..large },
             Setting { pushes: [[1, 1], [1, 1], [0, 0]], crashes: 1, ..large },
@@ -661,6 +920,8 @@ fn every_flaw_is_found() {
     let batch = Setting { pushes: [[2, 0], [1, 0], [0, 0]], ..PLAIN };
     let acknowledged = Setting { acknowledged: true, ..PLAIN };
     let records = Setting { whole: true, crashes: 0, ..batch };
+    let alone = Setting { alone: true, consumers: 1, crashes: 0, ..PLAIN };
+    let alone_of_three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..alone };
     for (flaw, setting, sign) in [
         (Flaw::Impatience, PLAIN, ""),
         (Flaw::Patience, PLAIN, "stuck"),
@@ -673,6 +934,17 @@ fn every_flaw_is_found() {
         (Flaw::RunIgnored, records, "claimed"),
         (Flaw::ForwardBatch, Setting { pushes: [[2, 0], [1, 1], [0, 0]], ..records }, ""),
         (Flaw::BlindSkip, Setting { crashes: 1, capacity: 1, ..PLAIN }, ""),
+        (Flaw::OneLook, alone, ""),
+        (Flaw::LateAnnouncement, alone, ""),
+        (Flaw::NoHelp, alone, ""),
+        (Flaw::BlindHelp, alone, ""),
+        (
+            Flaw::HintAhead,
+            Setting { pushes: [[1, 1], [1, 0], [1, 0]], crashes: 1, ..alone_of_three },
+            "",
+        ),
+        (Flaw::QuietArrival, Setting { crashes: 1, ..alone_of_three }, ""),
+        (Flaw::OldAnnouncement, Setting { crashes: 1, ..alone_of_three }, ""),
         (Flaw::EarlyAcknowledgement, acknowledged, ""),
         (Flaw::NoRedelivery, acknowledged, "lost"),
     ] {

@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use loom_tests::model;
+use loom_tests::{model, model_within};
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
 use ringlane::{PopError, Wait};
 use std::time::Duration;
@@ -480,5 +480,69 @@ fn what_was_done_before_the_last_value_was_taken_is_done_when_it_is_flushed() {
             assert_eq!(word.load(Relaxed), 1);
         }
         thread.join().unwrap();
+    });
+}
+
+/// Who is alone writes without a claim; who comes meanwhile claims. Neither writes where the other one does, and all
+/// of it comes.
+#[test]
+fn a_newcomer_claims_behind_one_that_was_alone() {
+    model(|| {
+        let queue = Queue::<[u64; 2]>::options().capacity(2).private().unwrap();
+        let (mut alone, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let thread = thread::spawn(move || {
+            alone.try_push([1, 1]).unwrap();
+            alone
+        });
+        let mut newcomer = queue.producer().unwrap();
+        newcomer.try_push([2, 2]).unwrap();
+        let mut alone = thread.join().unwrap();
+        let mut got = [consumer.try_pop().unwrap(), consumer.try_pop().unwrap()];
+        got.sort();
+        assert_eq!(got, [[1, 1], [2, 2]]);
+        alone.try_push([3, 3]).unwrap();
+        newcomer.try_push([4, 4]).unwrap();
+        assert_eq!((consumer.try_pop(), consumer.try_pop()), (Ok([3, 3]), Ok([4, 4])));
+    });
+}
+
+/// What it writes without a claim, one after another, comes in order and whole while a newcomer comes.
+#[test]
+fn one_that_was_alone_keeps_its_order() {
+    model_within(2, || {
+        let queue = Queue::<[u64; 2]>::options().capacity(4).private().unwrap();
+        let (mut alone, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let thread = thread::spawn(move || {
+            alone.try_push([1, 1]).unwrap();
+            alone.try_push([2, 2]).unwrap();
+            alone
+        });
+        let mut newcomer = queue.producer().unwrap();
+        newcomer.try_push([3, 3]).unwrap();
+        let _alone = thread.join().unwrap();
+        let got: Vec<u64> =
+            std::iter::from_fn(|| consumer.try_pop().ok()).map(|value| value[0]).collect();
+        assert!([vec![1, 2, 3], vec![1, 3, 2], vec![3, 1, 2]].contains(&got), "{got:?}");
+    });
+}
+
+/// The slot of an earlier turn is written without a claim only when it was read, whoever comes meanwhile.
+#[test]
+fn one_that_is_alone_writes_to_no_slot_that_is_being_read() {
+    model_within(2, || {
+        let queue = Queue::<[u64; 2]>::options()
+            .capacity(1)
+            .delivery(Delivery::AtLeastOnce)
+            .private()
+            .unwrap();
+        let (mut alone, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        alone.try_push([1, 1]).unwrap();
+        let thread = thread::spawn(move || alone.try_push([2, 2]).is_ok());
+        assert_eq!(consumer.take().unwrap().acknowledge(), [1, 1]);
+        let mut newcomer = queue.producer().unwrap();
+        let pushed = newcomer.try_push([3, 3]).is_ok();
+        let theirs = thread.join().unwrap();
+        assert!(pushed != theirs, "room for one");
+        assert_eq!(consumer.try_pop(), Ok(if theirs { [2, 2] } else { [3, 3] }));
     });
 }

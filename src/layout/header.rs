@@ -202,6 +202,7 @@ pub(crate) const LAYOUT: u64 = {
         Common::OFFSETS[3],
         Common::OFFSETS[4],
         Common::OFFSETS[5],
+        Common::OFFSETS[6],
         Participant::OFFSETS[0],
         Participant::OFFSETS[1],
         Participant::OFFSETS[2],

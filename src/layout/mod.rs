@@ -29,6 +29,7 @@ mod peek;
 mod role;
 mod segment;
 mod slots;
+mod sole;
 
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
@@ -49,3 +50,4 @@ pub use role::Peer;
 pub(crate) use role::Role;
 pub(crate) use segment::{Create, Forum, Segment, data_unit};
 pub(crate) use slots::{Cells, Slots};
+pub(crate) use sole::Standing;

@@ -8,6 +8,7 @@ use super::header::Kind;
 use super::part::Side;
 use super::role::Peer;
 use super::segment::Segment;
+use super::sole::Sole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, fence};
 use crate::sys::{self, Access};
@@ -38,6 +39,8 @@ pub(crate) struct Common {
     /// Those who wait for room.
     pub(crate) room: Line<Crowd>,
     pub(crate) members: Line<Members>,
+    /// Whether one producer is alone.
+    pub(crate) sole: Line<Sole>,
 }
 
 /// Sleepers on one thing. Written rarely, so that looking at it costs little.
@@ -128,13 +131,14 @@ pub(crate) struct Owner {
 
 impl Common {
     /// Offsets that go into the layout's fingerprint.
-    pub(super) const OFFSETS: [usize; 6] = [
+    pub(super) const OFFSETS: [usize; 7] = [
         offset_of!(Common, tail),
         offset_of!(Common, head),
         offset_of!(Common, again),
         offset_of!(Common, items),
         offset_of!(Common, room),
         offset_of!(Common, members),
+        offset_of!(Common, sole),
     ];
 
     #[cfg(loom)]
@@ -146,6 +150,7 @@ impl Common {
             items: Line(Crowd::default()),
             room: Line(Crowd::default()),
             members: Line(Members::default()),
+            sole: Line(Sole::default()),
         }
     }
 
@@ -356,6 +361,21 @@ impl Place {
             }
         }
         found
+    }
+
+    /// Whether nobody who lives has another place on this side. One system call for each that may.
+    pub(crate) fn is_alone(&self, segment: &Segment) -> bool {
+        segment.participants().iter().enumerate().all(|(index, participant)| {
+            let status = participant.status();
+            let may_live = index != self.index
+                && status.side == self.side()
+                && status.standing == standing::ATTACHED;
+            !may_live
+                || self.is_gone(
+                    segment,
+                    Owner { place: index as u8, generation: status.generation as u8 },
+                )
+        })
     }
 
     /// Says that this place is given up. False in a forked child, whose place it is not.

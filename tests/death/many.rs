@@ -1,7 +1,8 @@
 //! Rings for many: an operation of one participant is killed or paused at each instruction, and the others
 //! push and pop on.
 //!
-//! This process has a producer and a consumer from the beginning; the victim takes a third place. With a
+//! This process has a producer and a consumer from the beginning; the victim takes a third place. Or it has only the
+//! consumer, and the victim is alone among producers, until the survivors push. With a
 //! corpse, a fourth participant was there before, and died at some instruction of an operation of its own: then
 //! the victim is who meets what it left.
 
@@ -77,6 +78,8 @@ pub(crate) struct State {
     pub(crate) fill: usize,
     /// Whether a slot was given up in front of them.
     pub(crate) gap: bool,
+    /// Whether the victim is the only producer. Else this process has one from the beginning.
+    pub(crate) alone: bool,
 }
 
 /// What the survivors do first.
@@ -133,7 +136,8 @@ pub(crate) struct Corpse<'a, G> {
 pub(crate) struct World<G: Goods> {
     name: Name,
     queue: G::Queue,
-    tx: G::Tx,
+    /// None while the victim is alone: then who pushes next comes for it.
+    tx: Option<G::Tx>,
     rx: G::Rx,
 }
 
@@ -147,10 +151,17 @@ fn bit(number: u64) -> u64 {
 }
 
 impl<G: Goods> World<G> {
-    fn ends(queue: &G::Queue) -> Result<(G::Tx, G::Rx), String> {
+    fn ends(queue: &G::Queue) -> Result<(Option<G::Tx>, G::Rx), String> {
         let tx = G::producer(queue).map_err(text("a producer"))?;
         let rx = G::consumer(queue).map_err(text("a consumer"))?;
-        Ok((tx, rx))
+        Ok((Some(tx), rx))
+    }
+
+    fn tx(&mut self) -> Result<&mut G::Tx, String> {
+        if self.tx.is_none() {
+            self.tx = Some(G::producer(&self.queue).map_err(text("a later producer"))?);
+        }
+        Ok(self.tx.as_mut().expect("just made"))
     }
 
     /// Takes all that comes, and whether it was marked; why no more does.
@@ -167,7 +178,7 @@ impl<G: Goods> World<G> {
     /// Puts in `next` and what follows until no more goes in.
     fn stuff(&mut self, next: &mut u64) -> Result<(), String> {
         loop {
-            match G::push(&mut self.tx, &G::thing(*next)) {
+            match G::push(self.tx()?, &G::thing(*next)) {
                 Ok(()) => *next += 1,
                 Err(PushError::Full(_)) => return Ok(()),
                 Err(why) => return Err(format!("push gave {why:?}")),
@@ -338,14 +349,17 @@ impl<G: Goods> Cell for Case<'_, G> {
         let (tx, rx) = World::<G>::ends(&queue)?;
         let mut world = World { name, queue, tx, rx };
         for _ in 0..self.state.gone {
-            G::push(&mut world.tx, &G::thing(999)).map_err(text("place"))?;
+            G::push(world.tx()?, &G::thing(999)).map_err(text("place"))?;
             ensure!(G::pop(&mut world.rx, &mut G::thing(0)), "no place");
         }
         if self.state.gap {
-            ensure!(G::abort(&mut world.tx), "no gap");
+            ensure!(G::abort(world.tx()?), "no gap");
         }
         for number in 0..self.state.fill as u64 {
-            G::push(&mut world.tx, &G::thing(number)).map_err(text("fill"))?;
+            G::push(world.tx()?, &G::thing(number)).map_err(text("fill"))?;
+        }
+        if self.state.alone {
+            world.tx = None;
         }
         if let Some(corpse) = &self.corpse {
             self.bury(&world, corpse)?;
@@ -363,8 +377,10 @@ impl<G: Goods> Cell for Case<'_, G> {
             world.stuff(&mut next)?;
         }
         for _ in 0..3 {
+            let nobody = world.tx.is_none();
             let why = world.drain(&mut got)?;
-            ensure!(why == PopError::Empty, "pop gave {why:?}");
+            let none = why == PopError::Empty || nobody && why == PopError::Closed;
+            ensure!(none, "pop gave {why:?}");
             let from = next;
             world.stuff(&mut next)?;
             let fit = (next - from) as usize;
@@ -401,9 +417,11 @@ impl<G: Goods> Cell for Case<'_, G> {
         let pid = victim.pid().as_raw().cast_unsigned();
         let mut stalled = false;
         for _ in 0..2 {
+            let nobody = world.tx.is_none();
             let why = world.drain(&mut got)?;
             stalled |= why == PopError::Stalled { pid };
-            let known = why == PopError::Empty || why == PopError::Stalled { pid };
+            let none = why == PopError::Empty || nobody && why == PopError::Closed;
+            let known = none || why == PopError::Stalled { pid };
             ensure!(known, "while the victim was stopped, pop gave {why:?}");
             ensure!(!stalled || self.deed.produces(), "a stopped consumer is in the way: {why:?}");
             world.stuff(&mut next)?;

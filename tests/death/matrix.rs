@@ -280,11 +280,31 @@ impl Matrix {
         let journal = self.journal.clone();
         let full = many.capacity();
         let states = [
-            many::State { label: "new", gone: 0, fill: 0, gap: false },
-            many::State { label: "one", gone: 2 * full + 1, fill: 1, gap: false },
-            many::State { label: "almost", gone: full + 1, fill: full - 1, gap: false },
-            many::State { label: "full", gone: 3, fill: full, gap: false },
-            many::State { label: "gap", gone: full + 2, fill: full.min(2) - 1, gap: true },
+            many::State { label: "new", gone: 0, fill: 0, gap: false, alone: false },
+            many::State { label: "one", gone: 2 * full + 1, fill: 1, gap: false, alone: false },
+            many::State {
+                label: "almost",
+                gone: full + 1,
+                fill: full - 1,
+                gap: false,
+                alone: false,
+            },
+            many::State { label: "full", gone: 3, fill: full, gap: false, alone: false },
+            many::State {
+                label: "gap",
+                gone: full + 2,
+                fill: full.min(2) - 1,
+                gap: true,
+                alone: false,
+            },
+            // The last place is free.
+            many::State {
+                label: "alone",
+                gone: 2 * full + 1,
+                fill: full - 1,
+                gap: false,
+                alone: true,
+            },
         ];
         let fast = [Push, PushSlice, Commit, Abort, Pop, PopSlice, Take, GiveBack];
         let once = [AttachProducer, AttachConsumer, CloseProducer, CloseConsumer];
@@ -293,8 +313,13 @@ impl Matrix {
         {
             let label = format!("{}_{deed:?}_{}", many.label, state.label).to_lowercase();
             let rare = once.contains(&deed);
+            if state.alone && !matches!(deed, Push | AttachProducer) {
+                continue;
+            }
             // In a ring that asks for no acknowledgement, to give back is to have taken.
-            if rare && state.label != "one" || deed == GiveBack && !many.is_acked() {
+            if rare && !(state.label == "one" || state.alone)
+                || deed == GiveBack && !many.is_acked()
+            {
                 continue;
             }
             // How they come and go is the same whatever goes through.
@@ -302,7 +327,7 @@ impl Matrix {
             if same && !G::BATCHES {
                 continue;
             }
-            let telling = state.label == "one" || state.label == "gap" && G::BATCHES;
+            let telling = state.label == "one" || state.alone || state.label == "gap" && G::BATCHES;
             if cfg!(debug_assertions) && !(main || self.full || telling) {
                 continue;
             }
@@ -311,7 +336,7 @@ impl Matrix {
                 // Of the unoptimised operations, which are long, a part is enough: the release build takes all.
                 (false, true) if self.full => ALL,
                 (false, true) if state.label == "one" && cfg!(debug_assertions) => 3 * SOME,
-                (false, true) if state.label == "one" => ALL,
+                (false, true) if state.label == "one" || state.alone => ALL,
                 (false, _) => SOME,
             };
             let case = |first| many::Case {
@@ -334,14 +359,17 @@ impl Matrix {
     /// One participant dies in an operation, and the one that meets what it left dies while it does.
     fn pairs<G: Goods>(&mut self, many: &many::Many<G>) {
         use many::Deed::*;
-        let state = many::State { label: "one", gone: 5, fill: 1, gap: false };
-        let none = many::State { label: "none", gone: 6, fill: 0, gap: false };
+        let state = many::State { label: "one", gone: 5, fill: 1, gap: false, alone: false };
+        let none = many::State { label: "none", gone: 6, fill: 0, gap: false, alone: false };
+        let alone = many::State { label: "alone", alone: true, ..none };
         for (first, second, state) in [
             (Commit, Pop, none),
             (Commit, Push, state),
             (PushSlice, PopSlice, none),
             (PushSlice, Take, none),
             (Commit, AttachProducer, none),
+            (Push, AttachProducer, alone),
+            (Push, Push, alone),
             (Push, Pop, none),
             (Take, Take, state),
             (Take, Pop, state),

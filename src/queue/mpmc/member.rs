@@ -177,6 +177,12 @@ impl<T> Seat<T> {
         self.refresh_if_changed() == Peer::Closed
     }
 
+    /// Whether nothing has changed since the other side was not closed.
+    #[inline(always)]
+    pub(super) fn others_open(&self) -> bool {
+        self.changes_now() == self.changes && self.others != Peer::Closed
+    }
+
     /// Whether nobody is left on the other side, as far as somebody has said so.
     #[inline(always)]
     pub(super) fn others_gone(&mut self) -> bool {

@@ -30,6 +30,7 @@
 mod consumer;
 mod member;
 mod producer;
+mod sole;
 mod taken;
 
 pub use consumer::Consumer;

@@ -14,6 +14,10 @@ use std::time::Duration;
 
 type Pushed<V> = std::result::Result<(), PushError<V>>;
 
+/// Pauses at most before the first look for room. Measured between two processors, a producer alone, M/s of 8 and 56
+/// bytes: none 44 and 24, 16 105 and 32, 32 118 and 36, 64 130 and 38, 128 135 and 40.
+const MOST_PAUSES: u64 = if cfg!(loom) { 0 } else { 64 };
+
 /// A producing end of a [`Queue`](super::Queue). Clones share its place among the participants; each can go
 /// to a thread of its own. When the last of them is dropped the place is closed.
 ///
@@ -45,7 +49,11 @@ pub struct Producer<T> {
 
 impl<T> Clone for Producer<T> {
     fn clone(&self) -> Self {
-        Producer { seat: self.seat.another(), ring: self.ring.clone(), in_pairs: self.in_pairs }
+        // Before the other one is there. This one is in no push, and will see it.
+        self.seat.share();
+        let mut ring = self.ring.clone();
+        ring.go_together();
+        Producer { seat: self.seat.another(), ring, in_pairs: self.in_pairs }
     }
 }
 
@@ -57,7 +65,8 @@ impl<T: Plain> Producer<T> {
     pub(in crate::queue) fn of(segment: &Arc<Segment>) -> crate::error::Result<Producer<T>> {
         let seat = Seat::<T>::acquire(segment, Side::Producer)?;
         let owner = seat.place().owner();
-        let ring = Sender::new(segment.common(), seat.slots.capacity(), owner);
+        let mut ring = Sender::new(segment.common(), seat.slots.capacity(), owner);
+        seat.join(&mut ring)?;
         Ok(Producer { seat, ring, in_pairs: Cells::<T>::in_pairs() })
     }
 
@@ -74,9 +83,32 @@ impl<T: Plain> Producer<T> {
     /// assert!(producer.try_push(3).unwrap_err().is_full());
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, value: T) -> Pushed<T> {
+        match self.put_alone(&value) {
+            true => Ok(()),
+            false => self.try_push_claimed(value),
+        }
+    }
+
+    #[inline]
+    fn try_push_claimed(&mut self, value: T) -> Pushed<T> {
         self.put(&value).map_err(|refused| refused.of(value))
+    }
+
+    /// Fills the next slot without a claim, if this producer is alone and there is room.
+    #[inline(always)]
+    fn put_alone(&mut self, value: &T) -> bool {
+        if !self.ring.is_alone() || !self.seat.others_open() {
+            return false;
+        }
+        let Some(position) = self.ring.claim_alone(self.seat.forum().common(), &self.seat.slots)
+        else {
+            return false;
+        };
+        self.seat.slots.cells().store_among_readers(position, value);
+        self.publish(Claimed { position, run: 1 }, true);
+        true
     }
 
     #[inline(always)]
@@ -181,8 +213,16 @@ impl<T: Plain> Producer<T> {
     /// queue.producer()?.push(1).unwrap();
     /// # Ok::<(), ringlane::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: T) -> Pushed<T> {
+        match self.put_alone(&value) {
+            true => Ok(()),
+            false => self.push_claimed(value),
+        }
+    }
+
+    #[inline]
+    fn push_claimed(&mut self, value: T) -> Pushed<T> {
         match self.put(&value) {
             Ok(()) => Ok(()),
             Err(PushError::Full(())) => self.push_wait(value, None),
@@ -216,7 +256,15 @@ impl<T: Plain> Producer<T> {
     }
 
     /// Looks so many times whether there is room, at most. In acknowledged queues who looks for it may make it.
+    ///
+    /// One that is alone does not look at once: each look takes the head's line away from the consumer, which writes to
+    /// it at each value. A sixteenth of the ring is taken in a longer time than that.
     fn poll(&self, wanted: u64, most: u32) {
+        if self.ring.is_alone() {
+            for _ in 0..(self.seat.slots.capacity() / 16).min(MOST_PAUSES) {
+                spin_hint();
+            }
+        }
         for _ in 0..most {
             if self.seat.acked || self.ring.is_worth_it(self.seat.forum().common(), wanted) {
                 return;

@@ -3,21 +3,23 @@
 use super::{LOOKS, Words, back_off};
 use crate::layout::{Common, Control, Owner, Slots, Turn, Turns};
 use crate::plain::Plain;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, store_among_swaps};
 
 /// Producers store the hint at the tail once in so many positions.
-const HINT: u64 = 16;
+pub(super) const HINT: u64 = 16;
 
 /// The producer's side of one end.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     /// Where to look for a position to claim.
-    cursor: u64,
+    pub(super) cursor: u64,
     /// The position up to which there is room, as far as known.
     limit: u64,
     capacity: u64,
     turns: Turns,
     owner: Owner,
+    /// The standing that says that this one is alone; 0 if it is not.
+    pub(super) sole: u64,
 }
 
 /// Positions that are this producer's until it publishes or gives them up.
@@ -30,7 +32,7 @@ pub(crate) struct Claimed {
 impl Sender {
     pub(crate) fn new(common: &Common, capacity: u64, owner: Owner) -> Sender {
         let head = common.head.load(Ordering::Relaxed);
-        Sender { cursor: head, limit: head, capacity, turns: Turns::of(capacity), owner }
+        Sender { cursor: head, limit: head, capacity, turns: Turns::of(capacity), owner, sole: 0 }
     }
 
     /// The end of what this producer has claimed, or where others have.
@@ -40,6 +42,25 @@ impl Sender {
 
     pub(crate) fn turns(&self) -> Turns {
         self.turns
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Whether there is room, as far as known.
+    #[inline(always)]
+    pub(super) fn has_room(&self) -> bool {
+        self.limit.wrapping_sub(self.cursor).cast_signed() > 0
+    }
+
+    /// The same after a look at the head.
+    #[inline(always)]
+    pub(super) fn find_room(&mut self, common: &Common) -> bool {
+        // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance: who took
+        // the values before it has copied them, so their slots can be written.
+        self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.capacity);
+        self.has_room()
     }
 
     /// Whether there may be room for so many slots now.
@@ -117,7 +138,7 @@ impl Sender {
 
     /// The cursor has come to the end of a claim of ours.
     #[inline(always)]
-    fn went_to(&mut self, common: &Common, position: u64) {
+    pub(super) fn went_to(&mut self, common: &Common, position: u64) {
         let from = std::mem::replace(&mut self.cursor, position);
         if from / HINT != position / HINT {
             // May go back, if we were slow. Then others walk further.
@@ -221,7 +242,7 @@ impl Sender {
             // the value visible.
             // ORDERING(run): Release. Pairs with ORDERING(run) in Sender::search: the words behind the first
             // of a run come before it.
-            words.word(position).store(word.0, Ordering::Release);
+            store_among_swaps(words.word(position), word.0, Ordering::Release);
         }
     }
 

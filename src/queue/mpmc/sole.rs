@@ -1,0 +1,85 @@
+//! Coming to the producers' side: alone, or beside others.
+
+use super::member::Seat;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Owner, Standing, Turns};
+use crate::ring::mpmc::{Sender, claim_for};
+use crate::sync::Ordering;
+use crate::sys;
+
+/// How often others may be faster. Only who meets nonsense comes to that.
+const TURNS: u32 = 1 << 16;
+
+impl<T> Seat<T> {
+    /// Tells the other producers that one more has come, or that it is alone.
+    pub(super) fn join(&self, ring: &mut Sender) -> Result<()> {
+        let common = self.forum().common();
+        let standing = &common.sole.standing;
+        for _ in 0..TURNS {
+            // ORDERING(sole): Acquire. Pairs with ORDERING(sole) in Seat::join and Seat::end_sole: what was claimed
+            // for who was alone is claimed, and where one who is alone began can be seen.
+            let seen = Standing(standing.load(Ordering::Acquire));
+            if let Some(holder) = seen.holder() {
+                self.end_sole(seen, holder)?;
+                continue;
+            }
+            let alone = sys::register_fence()
+                && self.place().is_alone(self.forum().segment())
+                && ring.prepare_alone(common, &self.slots);
+            let next = if alone { seen.alone(self.place().owner()) } else { seen.shared() };
+            // ORDERING(sole): Acquire and Release. Pairs with ORDERING(sole) in Seat::join.
+            let changed =
+                standing.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed);
+            if changed.is_err() {
+                continue;
+            }
+            if alone {
+                ring.go_alone(next);
+            }
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, "who is alone in it changes without end"))
+    }
+
+    /// Sees to it that a producer that is alone claims like everybody from now on.
+    #[cold]
+    fn end_sole(&self, seen: Standing, holder: Owner) -> Result<()> {
+        let common = self.forum().common();
+        let standing = &common.sole.standing;
+        let ending = seen.ending();
+        let told =
+            standing.compare_exchange(seen.0, ending.0, Ordering::Relaxed, Ordering::Relaxed);
+        if told.is_err() {
+            return Ok(());
+        }
+        // Who is gone writes nowhere, and what it did not publish is nobody's.
+        if !self.place().is_gone(self.forum().segment(), holder) {
+            // ORDERING(sole-fence): the heavy half. Pairs with ORDERING(sole-fence) in Sender::claim_alone: either
+            // it sees that it is not alone, or we see where it writes.
+            if !sys::heavy_fence() {
+                let text = "the kernel gives no membarrier, without which a producer that is \
+                            alone does not learn that another one has come";
+                return Err(Error::new(ErrorKind::Unsupported, text));
+            }
+            claim_for(common, &self.slots, Turns::of(self.slots.capacity()), holder);
+        }
+        // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. Who fails was overtaken by
+        // somebody who did the same.
+        let shared = ending.shared();
+        let _ = standing.compare_exchange(ending.0, shared.0, Ordering::Release, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// There will be another end like this one, which does nothing meanwhile.
+    pub(super) fn share(&self) {
+        let standing = &self.forum().common().sole.standing;
+        let seen = Standing(standing.load(Ordering::Relaxed));
+        if seen.holder() == Some(self.place().owner()) {
+            let shared = seen.shared();
+            // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. If it fails somebody has come from
+            // elsewhere, who does it.
+            let _ =
+                standing.compare_exchange(seen.0, shared.0, Ordering::Release, Ordering::Relaxed);
+        }
+    }
+}
