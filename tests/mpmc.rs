@@ -200,8 +200,8 @@ fn producers_come_to_one_that_is_alone() {
                     let mut newcomer = queue.producer().unwrap();
                     let mut clone = newcomer.clone();
                     for n in 0..MANY / 2 {
-                        newcomer.push([whose << 32 | 2 * n; 7]).unwrap();
-                        clone.push([whose << 32 | 2 * n + 1; 7]).unwrap();
+                        newcomer.push([(whose << 32) | (2 * n); 7]).unwrap();
+                        clone.push([(whose << 32) | (2 * n + 1); 7]).unwrap();
                     }
                 });
             }

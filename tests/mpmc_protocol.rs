@@ -398,7 +398,7 @@ impl Setting {
                 me.sole = state.standing == me.standing;
                 me.pc = match () {
                     () if !me.sole || me.run > 1 => Pc::Look,
-                    () if me.limit >= me.cursor + 1 => Pc::SoleAnnounce,
+                    () if me.limit > me.cursor => Pc::SoleAnnounce,
                     () => Pc::SoleRoom,
                 };
                 if self.is(Flaw::LateAnnouncement) && me.pc == Pc::SoleAnnounce {
