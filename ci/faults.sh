@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every system call of every kind of operations failed in turn: the first call after the program's start, then the second
 # alone, and so on, each with errors of its own. The process that does the operations has to end well each time, and
-# leave no name behind. Needs strace; takes a quarter of an hour. Usage: ci/faults.sh [MOST CALLS OF A KIND [SECTION...]]
+# leave no name behind. Needs strace; takes ten minutes. Usage: ci/faults.sh [MOST CALLS OF A KIND [SECTION...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 most=${1:-25}

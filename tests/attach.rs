@@ -2,15 +2,14 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "borrows the places of values, and becomes another user")]
 
+mod common;
+
+// Where the consumer's part lies; the data is at twice that.
+use common::page;
 use ringlane::{ErrorKind, Name, OpenOptions, PopError, PushError, ReserveError, SharedMemory};
 use ringlane::{inspect, record, spsc};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
-
-/// Where the consumer's part lies; the data is at twice that.
-fn page() -> usize {
-    ringlane::capabilities().unwrap().offset_unit
-}
 
 /// A name of this test's own, gone when it ends.
 struct Temporary(Name);

@@ -1,5 +1,8 @@
 //! Calls: each reply belongs to its request, whatever comes between.
 
+mod common;
+
+use common::page;
 use proptest::prelude::*;
 use ringlane::call::{Cell, Outstanding};
 use ringlane::{CallError, ErrorKind, Name, Peer, PopError, SharedMemory, Wait, inspect, spsc};
@@ -342,10 +345,6 @@ fn a_line_that_is_scribbled_on_harms_nobody() {
             assert_eq!(caller.finish(), Ok(10));
         }
     }
-}
-
-fn page() -> usize {
-    ringlane::capabilities().unwrap().offset_unit
 }
 
 /// One thread scribbles all the time, two use the cell: they end, and neither panics.

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Second, part, scratch, until};
+use common::{Second, part, scratch, sleeps, until};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, gettid};
@@ -15,7 +15,7 @@ use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::spsc::Layout;
 use ringlane::{ErrorKind, SharedMemory, Wait, call, mpmc, mpmc_record, record, spsc};
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -117,11 +117,11 @@ impl<Tx: Send, Rx: Send> Ring<Tx, Rx> {
                 }
             }
             if matches!(state, State::Asleep) {
-                let who = AtomicI32::new(0);
+                let who = AtomicU64::new(0);
                 std::thread::scope(|scope| {
                     let (rx, who) = (&mut rx, &who);
                     let sleeper = scope.spawn(move || {
-                        who.store(gettid().as_raw(), Relaxed);
+                        who.store(gettid().as_raw() as u64, Relaxed);
                         pop(rx, LONG)
                     });
                     until("it sleeps", || sleeps(who.load(Relaxed)));
@@ -153,13 +153,6 @@ impl<Tx: Send, Rx: Send> Ring<Tx, Rx> {
             until("all is closed", || open() <= before);
         }
     }
-}
-
-/// Whether a thread of this process sleeps.
-fn sleeps(thread: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-    let stat = stat.unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
 }
 
 fn word(bytes: Vec<u8>) -> u64 {
@@ -268,7 +261,7 @@ fn a_fork_with_sides_of_calls() {
         if turn > 1 {
             server.try_serve(|n| n + 1).unwrap();
         }
-        dropped(&what, &(copy(&cell), copy(&caller), copy(&server)));
+        dropped(&what, &cell);
         dropped(&what, &caller);
         dropped(&what, &server);
         faults(&what, || _ = (caller.try_start(1), caller.try_finish()));
@@ -328,7 +321,6 @@ fn a_fork_with_names_and_mappings() {
     let name = scratch();
     let memory = SharedMemory::create(&name, 8192).unwrap();
     let map = memory.map().unwrap();
-    dropped("memory", &(copy(&memory), copy(&map)));
     dropped("memory", &memory);
     dropped("a mapping", &map);
     // It is the child's as well.
@@ -402,8 +394,10 @@ fn second_process() {
             memory.map().unwrap()
         });
         let what = format!("a broker, redeemed: {redeemed}");
-        dropped(&what, &(copy(&broker), copy(&map)));
-        dropped(&what, &(copy(&me), copy(&handle)));
+        dropped(&what, &broker);
+        dropped(&what, &map);
+        dropped(&what, &me);
+        dropped(&what, &handle);
         works(&what, || {
             let denied = ErrorKind::PermissionDenied;
             refused(broker.create(&memory, &me, Access::ReadOnly, &options), denied);

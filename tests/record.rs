@@ -1,6 +1,10 @@
 //! Records: lengths, wrapping, in place and copied, both ends coming and going.
 #![allow(unsafe_code, reason = "writes and reads records in place")]
 
+mod common;
+
+// What capacities are made of.
+use common::page;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use ringlane::record::{Consumer, Producer, Queue};
@@ -55,11 +59,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn bytes(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 + seed * 7) as u8).collect()
-}
-
-/// What capacities are made of.
-fn unit() -> usize {
-    ringlane::capabilities().unwrap().offset_unit
 }
 
 /// A queue, both of its ends, and what must be in it.
@@ -338,7 +337,7 @@ proptest! {
     #[test]
     fn it_is_a_bounded_deque_of_records(
         steps in steps(),
-        capacity in prop_oneof![Just(unit()), Just(2 * unit())],
+        capacity in prop_oneof![Just(page()), Just(2 * page())],
         mirrored in any::<bool>(),
         align in prop_oneof![Just(8_usize), Just(64)],
         start in starts(),
@@ -354,7 +353,7 @@ proptest! {
         align in prop_oneof![Just(8_usize), Just(64)],
         start in (0_u64..400).prop_map(|n| (1 << 32) - 64 * n),
     ) {
-        behaves(Bench::new(3 * unit(), mirrored, align, start), steps)?;
+        behaves(Bench::new(3 * page(), mirrored, align, start), steps)?;
     }
 }
 
@@ -478,8 +477,8 @@ fn a_successor_follows_a_batch_of_any_length() {
 #[test]
 fn a_batch_waits_for_room_and_says_when_there_can_be_none() {
     // Where the ring is larger than asked for, what is too much is filled first.
-    let more = (unit() - 4096) / 2048;
-    let queue = Queue::private(unit()).unwrap();
+    let more = (page() - 4096) / 2048;
+    let queue = Queue::private(page()).unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
     producer.push(&[1; 1000]).unwrap();
     let thread = std::thread::spawn(move || {

@@ -285,7 +285,7 @@ impl Given {
             flags |= MFdFlags::MFD_ALLOW_SEALING;
         }
         let memory = memfd_create(c"fuzz", flags).unwrap();
-        nix::unistd::ftruncate(&memory, bytes as i64).unwrap();
+        nix::unistd::ftruncate(&memory, bytes as _).unwrap();
         let file = std::fs::File::from(memory);
         file.write_all_at(text, 0).unwrap();
         // Not against writers: what is to be rewritten is written through this.

@@ -101,6 +101,13 @@ pub(crate) fn until_within(most: Duration, what: &str, mut holds: impl FnMut() -
     }
 }
 
+/// Whether a thread sleeps, by its number; the first one of a process has the process's.
+#[cfg(target_os = "linux")]
+pub(crate) fn sleeps(thread: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
 const PART: &str = "RINGLANE_TEST_PART";
 const NAME: &str = "RINGLANE_TEST_NAME";
 

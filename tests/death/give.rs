@@ -6,7 +6,7 @@ use super::matrix::{FEW, Matrix, SOME};
 use super::meet::{Scene, Word, World};
 use super::sweep::{Cell, Effect, Fate, ensure};
 use super::tracer::{Victim, mark, spawn};
-use crate::common::scratch;
+use crate::common::{scratch, sleeps};
 use ringlane::handle::{Access, Broker, BrokerOptions, Handle, HandleOptions, Recipient, Revoke};
 use ringlane::session::ServiceName;
 use ringlane::{ErrorKind, MapOptions, Name, SharedMemory};
@@ -82,12 +82,6 @@ fn open_files() -> usize {
 fn works(broker: &Broker) {
     let made = broker.create(&memory(false), &myself(), Access::ReadOnly, &HandleOptions::new());
     made.and_then(|handle| handle.open_timeout(Access::ReadOnly, LONG)).expect("serve");
-}
-
-/// Whether a process of one thread sleeps: it has asked, and waits.
-fn sleeps(pid: u64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
 }
 
 /// There is no such handle any more, and it takes no time-out to say so.
