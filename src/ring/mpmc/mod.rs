@@ -18,7 +18,7 @@
 //!   anybody does, by one CAS whose expected value, with turn, owner and generation, can never come again.
 //!
 //! Where a value and its word are 16 bytes and the processor can swap as many, a push of one value claims and
-//! publishes in one step; then there is no moment at which it holds anything.
+//! publishes in one step; then there is no moment at which it holds anything, unless it is alone, see [`sole`].
 //!
 //! What a push did is decided by the claim, for order; it happens for others when it is published. A claim
 //! whose owner died first is skipped: that push never happened.
