@@ -532,6 +532,19 @@ fn without_what_old_kernels_lack_all_works() {
     }
 }
 
+/// No producer of records goes without claims, so none has to be told that another one has come.
+#[test]
+fn without_membarrier_a_second_producer_of_records_comes() {
+    let queue = mpmc_record::Queue::private(4096).unwrap();
+    let _one = queue.producer().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            refuse(libc::SYS_membarrier, libc::EPERM);
+            queue.producer().unwrap();
+        });
+    });
+}
+
 #[test]
 fn signals_all_the_time_change_nothing() {
     well("signals", false);

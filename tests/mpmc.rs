@@ -567,6 +567,40 @@ fn what_was_left_long_ago_is_nobodys() {
     }
 }
 
+/// The same of where one that was alone was about to write when it died.
+#[test]
+fn what_one_alone_announced_long_ago_is_nobodys() {
+    /// Where a producer that is alone says where it is about to write.
+    const END: usize = 1024 + 6 * 128 + 8;
+    // A consumer comes to look like it, or the next producer does.
+    for consumes in [true, false] {
+        let name = name("announced");
+        let queue = Queue::<[u64; 7]>::options().capacity(4).create(&name).unwrap();
+        let words = SharedMemory::open(&name).unwrap().map().unwrap();
+        let mut alone = queue.producer().unwrap();
+        alone.push([1; 7]).unwrap();
+        let mut end = [0; 8];
+        words.read_at(END, &mut end).unwrap();
+        // Not on every system is there one that is alone.
+        if u64::from_ne_bytes(end) != 1 {
+            return;
+        }
+        // It gets as far as this with its next push.
+        words.write_at(END, &2_u64.to_ne_bytes()).unwrap();
+        drop(alone);
+        // They all get its place.
+        (0..255).for_each(|_| drop(queue.consumer().unwrap()));
+        let lookalike = consumes.then(|| queue.consumer().unwrap());
+        let mut late = queue.producer().unwrap();
+        late.push([2; 7]).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        assert_eq!(consumer.try_pop(), Ok([1; 7]));
+        assert_eq!(consumer.try_pop(), Ok([2; 7]), "{consumes}");
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty), "{consumes}");
+        drop(lookalike);
+    }
+}
+
 /// What others pushed is waited for, too, and what is given up or done with is not.
 #[test]
 fn a_flush_waits_for_everybodys_values() {

@@ -273,6 +273,29 @@ fn a_killed_producer_of_many_is_told_after_all_is_acknowledged() {
     }
 }
 
+/// Whether somebody looked at the dead one before the next one came, or not.
+#[test]
+fn a_death_among_many_is_history_when_another_has_come() {
+    for looked in [true, false] {
+        let name = name("history");
+        let queue = mpmc::Queue::<u64>::create(&name, 8).unwrap();
+        // The next producer gets the first place, so it is not the dead one's successor.
+        let (first, mut consumer) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+        let second = Second::start("produce one for many and hang", &name);
+        assert!(consumer.wait_peer(None));
+        assert_eq!(consumer.pop(), Ok(1));
+        second.kill();
+        if looked {
+            assert_eq!(consumer.peer(), Peer::Died);
+        }
+        drop(first);
+        drop(queue.producer().unwrap());
+        assert_eq!(consumer.peer(), Peer::Closed, "{looked}");
+        assert_eq!(consumer.pop(), Err(PopError::Closed), "{looked}");
+        assert_eq!(inspect::report(&name).unwrap().participants[2].deaths, 1);
+    }
+}
+
 #[test]
 fn a_killed_consumer_is_noticed_by_a_waiting_producer_and_replaced() {
     let name = name("dead-consumer");

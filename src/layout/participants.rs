@@ -257,7 +257,13 @@ impl Place {
         participant.status.store(status.word(), Ordering::Release);
         // Deaths on this side are history from now on.
         for (index, other) in segment.participants().iter().enumerate() {
-            let status = other.status();
+            let mut status = other.status();
+            if status.side == side && status.standing == standing::ATTACHED && !place.is_held(index)
+            {
+                // Nobody has looked since.
+                place.certify(segment, index, status);
+                status = other.status();
+            }
             if index != place.index && status.side == side && status.standing == standing::DIED {
                 let _ = other.status.compare_exchange(
                     status.word(),

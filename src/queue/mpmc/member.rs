@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::layout::{Crowd, Forum, Kind, Peer, Place, Segment, Side, Slots, Turns};
 use crate::queue::end::Waits;
-use crate::ring::mpmc::{Held, Resolved, is_any_left, left_by, resolve};
+use crate::ring::mpmc::{Held, Resolved, forget_sole, is_any_left, left_by, resolve};
 use crate::sync::Ordering;
 #[cfg(not(loom))]
 use crate::wait::Watch;
@@ -39,6 +39,7 @@ impl Member {
         let turns = Turns::of(slots.capacity());
         let place = Place::acquire(segment, side, |place| {
             let owner = place.owner();
+            forget_sole(common, owner.place);
             left_by(common, slots, slots.capacity(), owner.place, |held| {
                 // Of whatever generation: those of the next 255 holders look like it, too.
                 settle(segment, slots, turns, held);

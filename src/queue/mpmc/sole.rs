@@ -2,7 +2,7 @@
 
 use super::member::Seat;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Owner, Standing, Turns};
+use crate::layout::{Kind, Owner, Standing, Turns};
 use crate::ring::mpmc::{Sender, claim_for};
 use crate::sync::Ordering;
 use crate::sys;
@@ -15,6 +15,9 @@ impl<T> Seat<T> {
     pub(super) fn join(&self, ring: &mut Sender) -> Result<()> {
         let common = self.forum().common();
         let standing = &common.sole.standing;
+        // Records are claimed in any case, so nobody would gain by it, and who has no membarrier can come.
+        let of_records =
+            Kind::of(self.forum().segment().header().kind).is_some_and(Kind::has_blocks);
         for _ in 0..TURNS {
             // ORDERING(sole): Acquire. Pairs with ORDERING(sole) in Seat::join and Seat::end_sole: what was claimed
             // for who was alone is claimed, and where one who is alone began can be seen.
@@ -23,7 +26,8 @@ impl<T> Seat<T> {
                 self.end_sole(seen, holder)?;
                 continue;
             }
-            let alone = sys::register_fence()
+            let alone = !of_records
+                && sys::register_fence()
                 && self.place().is_alone(self.forum().segment())
                 && ring.prepare_alone(common, &self.slots);
             let next = if alone { seen.alone(self.place().owner()) } else { seen.shared() };

@@ -18,7 +18,7 @@
 //!   anybody does, by one CAS whose expected value, with turn, owner and generation, can never come again.
 //!
 //! Where a value and its word are 16 bytes and the processor can swap as many, a push of one value claims and
-//! publishes in one step; then there is no moment at which it holds anything.
+//! publishes in one step; then there is no moment at which it holds anything, unless it is alone, see [`sole`].
 //!
 //! What a push did is decided by the claim, for order; it happens for others when it is published. A claim
 //! whose owner died first is skipped: that push never happened.
@@ -32,7 +32,7 @@ mod sole;
 
 pub(crate) use receiver::{Look, Receiver, There};
 pub(crate) use sender::{Claimed, Sender};
-pub(crate) use sole::claim_for;
+pub(crate) use sole::{claim_for, forget_sole};
 
 use crate::layout::{Common, Control, LONGEST_RUN, Owner, Slots, State, Turn, Turns};
 use crate::sync::{AtomicU64, Ordering, spin_hint};
