@@ -27,7 +27,7 @@ mod wait;
 
 mod queue;
 
-#[cfg(all(any(target_os = "linux", windows), not(loom)))]
+#[cfg(any(target_os = "linux", windows))]
 pub mod session;
 
 #[cfg(all(target_os = "linux", not(loom)))]

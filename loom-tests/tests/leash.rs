@@ -2,10 +2,10 @@
 #![cfg(loom)]
 
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use loom_tests::model;
-use ringlane::model::{cut, hold};
+use ringlane::model::{AtomicU32, cut, hold};
 
 #[test]
 fn what_is_read_as_good_was_not_wiped() {

@@ -4,7 +4,8 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use loom_tests::{model, model_within};
+use loom_tests::{coarse_model, model};
+use ringlane::model::{Fences, kernel};
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
 use ringlane::{PopError, Wait};
 use std::time::Duration;
@@ -243,6 +244,7 @@ fn two_who_find_an_orphan_skip_it_once() {
 #[test]
 fn what_is_taken_is_not_written_before_it_is_acknowledged() {
     model(|| {
+        kernel(Fences::Naps);
         let queue = Queue::<[u64; 2]>::options()
             .capacity(1)
             .delivery(Delivery::AtLeastOnce)
@@ -355,6 +357,7 @@ fn a_value_is_whole_when_it_is_taken() {
 #[test]
 fn a_value_that_comes_again_is_whole() {
     model(|| {
+        kernel(Fences::Naps);
         let queue = queue(2, 0, Delivery::AtLeastOnce);
         let (mut producer, mut one) = ends(&queue);
         let mut other = one.clone();
@@ -374,7 +377,8 @@ fn a_value_that_comes_again_is_whole() {
 /// The producer itself moves the head over both slots, looks at the word of the first only, and writes to both.
 #[test]
 fn a_run_is_not_written_before_all_of_it_was_read() {
-    model(|| {
+    coarse_model(|| {
+        kernel(Fences::Naps);
         let queue = queue(2, 0, Delivery::AtLeastOnce);
         let (mut producer, mut one) = ends(&queue);
         let mut other = one.clone();
@@ -509,7 +513,7 @@ fn a_newcomer_claims_behind_one_that_was_alone() {
 /// What it writes without a claim, one after another, comes in order and whole while a newcomer comes.
 #[test]
 fn one_that_was_alone_keeps_its_order() {
-    model_within(2, || {
+    model(|| {
         let queue = Queue::<[u64; 2]>::options().capacity(4).private().unwrap();
         let (mut alone, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
         let thread = thread::spawn(move || {
@@ -529,7 +533,7 @@ fn one_that_was_alone_keeps_its_order() {
 /// The slot of an earlier turn is written without a claim only when it was read, whoever comes meanwhile.
 #[test]
 fn one_that_is_alone_writes_to_no_slot_that_is_being_read() {
-    model_within(2, || {
+    model(|| {
         let queue = Queue::<[u64; 2]>::options()
             .capacity(1)
             .delivery(Delivery::AtLeastOnce)

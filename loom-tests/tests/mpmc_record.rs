@@ -3,7 +3,8 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::model;
+use loom_tests::{coarse_model, model};
+use ringlane::model::{Fences, kernel};
 use ringlane::mpmc::Delivery;
 use ringlane::mpmc_record::{Consumer, Producer, Queue};
 use ringlane::{PopError, Wait};
@@ -92,6 +93,7 @@ fn a_consumer_that_was_overtaken_gets_nothing_torn() {
 #[test]
 fn what_is_taken_is_not_written_before_it_is_acknowledged() {
     model(|| {
+        kernel(Fences::Naps);
         let queue = queue(2, 0, Delivery::AtLeastOnce);
         let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
         assert!(push(&mut producer, 2, &[1]));
@@ -109,6 +111,7 @@ fn what_is_taken_is_not_written_before_it_is_acknowledged() {
 fn what_is_given_up_is_not_written_any_more() {
     for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
         model(move || {
+            kernel(Fences::Naps);
             let queue = queue(1, 0, delivery);
             let (mut one, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
             let mut other = one.clone();
@@ -172,7 +175,7 @@ fn a_sleeping_producer_wakes_for_all_of_its_room() {
 /// Others may move the head past what is given up, and have no use for the room: who sleeps for it is told.
 #[test]
 fn a_sleeping_producer_wakes_for_what_is_given_up() {
-    model(|| {
+    coarse_model(|| {
         let queue = queue(4, 0, Delivery::AtLeastOnce);
         let (mut one, _consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
         let (mut asleep, mut other) = (one.clone(), one.clone());

@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::model;
+use loom_tests::coarse_model as model;
 use ringlane::record::{Consumer, Producer, Queue};
 use ringlane::{PopError, Wait};
 
@@ -224,6 +224,7 @@ fn bytes_are_not_written_before_they_were_read() {
 #[test]
 fn a_record_pushed_before_a_close_comes_before_it() {
     model(|| {
+        ringlane::model::kernel(ringlane::model::Fences::Naps);
         let (mut producer, mut consumer) = ends(0);
         let thread = thread::spawn(move || {
             producer.try_push(b"last").unwrap();

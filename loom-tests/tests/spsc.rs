@@ -1,10 +1,14 @@
 //! Values: publication, reuse of slots, close, and a successor's start.
 #![cfg(loom)]
 
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use loom_tests::model;
+use loom_tests::coarse_model as model;
+use ringlane::model::{Fences, kernel};
 use ringlane::spsc::{Consumer, Layout, Producer, Queue};
-use ringlane::{PopError, PushError, Wait};
+use ringlane::{Peer, PopError, PushError, Wait};
+use std::time::Duration;
 
 type Ends = (Queue<u64>, Producer<u64>, Consumer<u64>);
 
@@ -76,6 +80,7 @@ fn two_values_come_in_order_through_two_slots() {
 #[test]
 fn what_was_pushed_before_a_close_comes_before_it() {
     model(|| {
+        kernel(Fences::Naps);
         let (_queue, mut producer, mut consumer) = ends(1, 0);
         let thread = thread::spawn(move || {
             producer.try_push(1).unwrap();
@@ -276,6 +281,7 @@ fn a_single_place_goes_round_and_round() {
 fn what_was_committed_before_a_close_comes_before_it() {
     for layout in [Layout::Slots, Layout::Dense] {
         model(move || {
+            kernel(Fences::Naps);
             let (_queue, mut producer, mut consumer) = laid_out(layout, 2, 0);
             let thread = thread::spawn(move || {
                 assert!(commit(&mut producer, &[1, 2]));
@@ -375,4 +381,39 @@ fn who_waits_for_room_or_values_is_woken_by_a_span() {
             assert_eq!(take(&mut consumer, 2), [4]);
         });
     }
+}
+
+/// Who looks finds the lock free between two holders, and the next one's state.
+#[test]
+fn an_end_that_changes_hands_is_not_taken_for_dead() {
+    model(|| {
+        kernel(Fences::Naps);
+        let (queue, producer, consumer) = ends(1, 0);
+        let thread = thread::spawn(move || {
+            drop(producer);
+            queue.producer().unwrap()
+        });
+        assert_ne!(consumer.peer(), Peer::Died);
+        let _successor = thread.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_consumer_did_before_it_gave_back_is_seen_after_a_flush() {
+    model(|| {
+        kernel(Fences::Naps);
+        let (_queue, mut producer, mut consumer) = ends(1, 0);
+        producer.try_push(1).unwrap();
+        let done = Arc::new(AtomicU64::new(0));
+        let theirs = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            theirs.store(1, Relaxed);
+            consumer.try_pop().unwrap();
+            consumer
+        });
+        if producer.flush(Some(Duration::ZERO)).is_ok() {
+            assert_eq!(done.load(Relaxed), 1);
+        }
+        let _consumer = thread.join().unwrap();
+    });
 }

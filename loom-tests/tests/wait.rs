@@ -3,6 +3,7 @@
 
 use loom::thread;
 use loom_tests::model;
+use ringlane::model::{Fences, kernel};
 use ringlane::spsc::{Consumer, Producer, Queue};
 use ringlane::{PopError, PushError, Wait};
 
@@ -163,6 +164,39 @@ fn a_consumer_that_comes_late_is_woken_all_the_same() {
             assert_eq!(consumer.pop(), Ok(1));
         });
         producer.try_push(1).unwrap();
+        thread.join().unwrap();
+    });
+}
+
+/// A waker that no heavy fence reaches fences for itself.
+#[test]
+fn a_sleeper_wakes_where_there_is_no_heavy_fence() {
+    model(|| {
+        kernel(Fences::Neither);
+        let (_queue, mut producer, mut consumer) = ends(1);
+        let thread = thread::spawn(move || {
+            producer.try_push(1).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
+        thread.join().unwrap();
+    });
+}
+
+/// The sleeper sees that the newcomer runs without fences, and naps, or is called.
+#[test]
+fn a_newcomer_without_fences_does_not_come_unseen() {
+    model(|| {
+        kernel(Fences::Naps);
+        let queue = Queue::<u64>::private(1).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        consumer.set_wait(Wait::Park);
+        let thread = thread::spawn(move || {
+            let mut producer = queue.producer().unwrap();
+            producer.try_push(1).unwrap();
+            producer
+        });
+        assert_eq!(consumer.pop(), Ok(1));
         thread.join().unwrap();
     });
 }

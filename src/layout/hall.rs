@@ -9,29 +9,31 @@
 //!
 //! Addresses never change. How the objects come to both sides, and who makes them, is each platform's:
 //! see `sealed` and `named`.
-#![allow(unsafe_code, reason = "turns mapped bytes into references to atomics")]
 
+#[cfg(loom)]
+mod heap;
+#[cfg(not(loom))]
+mod mapped;
 #[cfg(windows)]
 mod named;
 #[cfg(target_os = "linux")]
 mod sealed;
 
+#[cfg(loom)]
+use self::heap::Object;
+#[cfg(not(loom))]
+use self::mapped::Object;
 use super::home::{Extent, Home};
 use super::part::{Part, Side};
 use super::segment::page;
-use crate::shm::{Mapping, Wrap};
-use crate::sync::AtomicU64;
+use crate::shm::Wrap;
 use std::sync::Arc;
-
-/// Where the two parts lie.
-const PRODUCER_AT: usize = 1024;
-const CONSUMER_AT: usize = 2048;
 
 /// Both objects of a session.
 #[derive(Debug)]
 pub(crate) struct Hall {
-    own: Mapping,
-    theirs: Mapping,
+    own: Object,
+    theirs: Object,
     /// Bytes of the ring in our object, and in theirs.
     own_data: usize,
     their_data: usize,
@@ -45,9 +47,9 @@ pub(crate) fn ring_size(bytes: usize) -> Option<usize> {
 
 impl Hall {
     /// Over an object that this side writes, of which the parts are taken now, and one that it reads.
-    fn over(own: Mapping, theirs: Mapping, own_data: usize, their_data: usize) -> Hall {
-        for at in [PRODUCER_AT, CONSUMER_AT] {
-            part_at(&own, at).hold();
+    fn over(own: Object, theirs: Object, own_data: usize, their_data: usize) -> Hall {
+        for side in [Side::Producer, Side::Consumer] {
+            own.part(side).hold();
         }
         Hall { own, theirs, own_data, their_data }
     }
@@ -56,14 +58,6 @@ impl Hall {
     pub(crate) fn lane(self: &Arc<Self>, side: Side) -> Arc<Lane> {
         Arc::new(Lane { hall: Arc::clone(self), own_side: side })
     }
-}
-
-fn part_at(mapping: &Mapping, at: usize) -> &Part {
-    // SAFETY: within the first page of the mapping.
-    let part = unsafe { mapping.as_ptr().add(at) }.cast::<Part>();
-    // SAFETY: aligned to a line, and mapped as long as the mapping is; a `Part` consists of atomics, for which any
-    // bytes are a value. The other side's is only read: whoever has a side writes its own part alone.
-    unsafe { part.as_ref() }
 }
 
 /// One ring of a [`Hall`].
@@ -76,21 +70,24 @@ pub(crate) struct Lane {
 
 impl Home for Lane {
     fn part(&self, side: Side) -> &Part {
-        let mapping = if side == self.own_side { &self.hall.own } else { &self.hall.theirs };
-        let at = match side {
-            Side::Producer => PRODUCER_AT,
-            Side::Consumer => CONSUMER_AT,
-        };
-        part_at(mapping, at)
+        // The other side's is only read: whoever has a side writes its own part alone.
+        let object = if side == self.own_side { &self.hall.own } else { &self.hall.theirs };
+        object.part(side)
     }
 
     fn bytes(&self) -> Extent {
-        let (mapping, capacity) = match self.own_side {
+        let (object, capacity) = match self.own_side {
             Side::Producer => (&self.hall.own, self.hall.own_data),
             Side::Consumer => (&self.hall.theirs, self.hall.their_data),
         };
-        // SAFETY: the data lies behind the first page.
-        let at = unsafe { mapping.as_ptr().add(page()) }.cast::<AtomicU64>();
-        Extent { at, capacity, wrap: Wrap::Mirror }
+        Extent { at: object.data(), capacity, wrap: Wrap::Mirror }
+    }
+
+    #[cfg(loom)]
+    fn watch(&self, word: usize) -> &crate::sync::Watch {
+        match self.own_side {
+            Side::Producer => self.hall.own.watch(word),
+            Side::Consumer => self.hall.theirs.watch(word),
+        }
     }
 }

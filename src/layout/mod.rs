@@ -18,7 +18,7 @@
 mod cell;
 mod control;
 mod data;
-#[cfg(all(any(target_os = "linux", windows), not(loom)))]
+#[cfg(any(target_os = "linux", windows))]
 mod hall;
 mod header;
 mod home;
@@ -34,11 +34,9 @@ mod sole;
 pub(crate) use cell::{Exchange, bytes_of};
 pub(crate) use control::{Control, LONGEST_RUN, State, Turn, Turns};
 pub(crate) use data::{Bytes, is_alignment};
-#[cfg(all(any(target_os = "linux", windows), not(loom)))]
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) use hall::{Hall, Lane, ring_size};
-#[cfg(not(loom))]
-pub(crate) use header::{BYTE_ORDER, LAYOUT};
-pub(crate) use header::{DATA_ALIGN, Kind, LEAST_BLOCK, Spec, tag_of};
+pub(crate) use header::{BYTE_ORDER, DATA_ALIGN, Kind, LAYOUT, LEAST_BLOCK, Spec, tag_of};
 pub(crate) use home::{Home, Parts};
 pub(crate) use part::{Gate, Position, Side, state};
 #[cfg(not(loom))]

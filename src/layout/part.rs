@@ -1,9 +1,6 @@
 //! What one side of a ring writes and the other only reads: its position, and its gate.
 
-#[cfg(not(loom))]
-use crate::sync::Ordering;
-use crate::sync::{AtomicU32, AtomicU64, Line};
-#[cfg(not(loom))]
+use crate::sync::{AtomicU32, AtomicU64, Line, Ordering};
 use crate::sys;
 use std::mem::offset_of;
 
@@ -104,7 +101,6 @@ impl Part {
     ];
 
     /// Makes it a part of a new session, held by this process. Nobody sleeps on it yet.
-    #[cfg(not(loom))]
     pub(super) fn hold(&self) {
         let Position { at, count, within } = &self.position.0;
         for word in [at, count, within] {

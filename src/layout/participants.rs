@@ -253,7 +253,8 @@ impl Place {
             common.members.unfenced.store(1, Ordering::Relaxed);
         }
         // ORDERING(status): Release. Pairs with ORDERING(status) in Participant::status: whoever sees the
-        // newcomer sees its process id, and that it may run without fences.
+        // newcomer sees its process id, and that it may run without fences. No model: who reads it watches
+        // for deaths, and nobody does there.
         participant.status.store(status.word(), Ordering::Release);
         // Deaths on this side are history from now on.
         for (index, other) in segment.participants().iter().enumerate() {
@@ -275,7 +276,8 @@ impl Place {
         }
         place.changed(segment);
         // ORDERING(arrive): SeqCst fence. Pairs with ORDERING(arrive) in CrowdBell::announce: either that
-        // sleeper sees `unfenced`, or our first operation sees its announcement.
+        // sleeper sees `unfenced`, or our first operation sees its announcement. No model: the epoch, which is bumped
+        // after this, orders it there.
         fence(Ordering::SeqCst);
         Ok(place)
     }

@@ -72,14 +72,15 @@ impl Role {
         gate.processor.store(0, Ordering::Relaxed);
         let generation = gate.generation.load(Ordering::Relaxed).wrapping_add(1);
         // ORDERING(holder): Release. Pairs with ORDERING(holder) in End::watch_peer: who sees the new holder's number
-        // does not watch the process of the one before. (No model comes there.)
+        // does not watch the process of the one before. No model: nobody is watched in one.
         gate.generation.store(generation, Ordering::Release);
         gate.unfenced.store(u32::from(sys::register_fence()), Ordering::Relaxed);
         // ORDERING(state): Release. Pairs with ORDERING(state) in Role::peer and End::peer_closed. Whoever
         // sees the new holder sees its record.
         gate.state.store(state::ATTACHED, Ordering::Release);
         // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Bell::announce: either that
-        // sleeper sees `unfenced`, or our first operation sees its sleep word.
+        // sleeper sees `unfenced`, or our first operation sees its sleep word. No model: the epoch, which is bumped
+        // after this, orders it there.
         fence(Ordering::SeqCst);
         Ok(Role { lock, side, owner: sys::process_token() })
     }

@@ -176,7 +176,7 @@ impl End {
     /// Sees to it that the peer's death wakes us. False if that cannot be had.
     fn watch_peer(&mut self) -> bool {
         // ORDERING(holder): Acquire. Pairs with ORDERING(holder) in Role::acquire: whose process id is looked at next.
-        // (No model comes here.)
+        // No model: nobody is watched in one.
         self.life.watch(self.parts.peer().gate.generation.load(Ordering::Acquire))
     }
 

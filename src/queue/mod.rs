@@ -17,7 +17,5 @@ pub mod mpmc_record;
 pub mod record;
 pub mod spsc;
 
-pub(crate) use end::End;
-#[cfg(not(loom))]
-pub(crate) use end::Limit;
+pub(crate) use end::{End, Limit};
 pub(crate) use life::{Fate, Link};

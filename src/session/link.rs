@@ -102,11 +102,13 @@ impl Link {
                 }
             }
         }
-        // ORDERING(linked): Release. Pairs with ORDERING(linked) in Link::linked.
+        // ORDERING(linked): Release. Pairs with ORDERING(linked) in Link::linked. No model: it orders a mapping, which there
+        // are none of.
         self.linked.store(1, Ordering::Release);
         // Whoever of our threads looked at the zeroes for whether the other side sleeps had published before; now
         // that is seen, and the other side is woken in its stead.
-        // ORDERING(sleep-fence): heavy half. Pairs with ORDERING(sleep-fence) in Bell::notify.
+        // ORDERING(sleep-fence): heavy half. Pairs with ORDERING(sleep-fence) in Bell::notify. No model: addresses
+        // change their words in none.
         sys::heavy_fence();
         self.shout();
         queue::Link::ring(self);
@@ -123,7 +125,7 @@ impl Link {
 
     #[inline(always)]
     pub(super) fn linked(&self) -> bool {
-        // ORDERING(linked): Acquire. Pairs with ORDERING(linked) in Link::try_link.
+        // ORDERING(linked): Acquire. Pairs with ORDERING(linked) in Link::try_link. No model: as there.
         self.linked.load(Ordering::Acquire) != 0
     }
 
@@ -213,6 +215,10 @@ impl queue::Link for Link {
     }
 
     fn watch(&self) -> bool {
+        if cfg!(loom) {
+            // In a model, a thread of its own hears what the watcher would.
+            return true;
+        }
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none()
             && let Some(me) = self.me.upgrade()
@@ -243,5 +249,14 @@ impl Line for Link {
         }
         self.check();
         !self.is_gone()
+    }
+}
+
+#[cfg(loom)]
+impl super::Session {
+    /// What the watcher of the connection does when the kernel tells it of something.
+    #[doc(hidden)]
+    pub fn hear(&self) -> bool {
+        self.core.link.heard()
     }
 }

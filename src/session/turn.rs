@@ -10,6 +10,8 @@ use std::ops::{Deref, DerefMut};
 pub(super) struct Turn<T> {
     taken: AtomicU32,
     value: UnsafeCell<T>,
+    #[cfg(loom)]
+    watch: crate::sync::Watch,
 }
 
 // SAFETY: at most one thread at a time gets at the value.
@@ -17,14 +19,24 @@ unsafe impl<T: Send> Sync for Turn<T> {}
 
 impl<T> Turn<T> {
     pub(super) fn new(value: T) -> Turn<T> {
-        Turn { taken: AtomicU32::new(0), value: UnsafeCell::new(value) }
+        Turn {
+            taken: AtomicU32::new(0),
+            value: UnsafeCell::new(value),
+            #[cfg(loom)]
+            watch: crate::sync::Watch::new(),
+        }
     }
 
     #[inline(always)]
     pub(super) fn take(&self) -> Option<Taken<'_, T>> {
         // ORDERING(taken): Acquire. Pairs with ORDERING(taken) in Taken::drop: what the last thread did with the
         // value is done.
-        (self.taken.swap(1, Ordering::Acquire) == 0).then(|| Taken(self))
+        let ours = self.taken.swap(1, Ordering::Acquire) == 0;
+        #[cfg(loom)]
+        if ours {
+            self.watch.write();
+        }
+        ours.then(|| Taken(self))
     }
 }
 
@@ -51,6 +63,8 @@ impl<T> DerefMut for Taken<'_, T> {
 impl<T> Drop for Taken<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(loom)]
+        self.0.watch.write();
         // ORDERING(taken): Release. Pairs with ORDERING(taken) in Turn::take.
         self.0.taken.store(0, Ordering::Release);
     }

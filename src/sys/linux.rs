@@ -4,18 +4,14 @@
 mod event;
 mod mapping;
 mod object;
-#[cfg(not(loom))]
 mod place;
 mod room;
 mod socket;
 
-#[cfg(not(loom))]
 pub(crate) use event::*;
 pub(crate) use mapping::*;
 pub(crate) use object::*;
-#[cfg(not(loom))]
 pub(crate) use place::*;
-#[cfg(not(loom))]
 pub(crate) use socket::*;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -168,11 +164,6 @@ pub(crate) fn process_token() -> u64 {
         },
         token => token,
     }
-}
-
-#[cfg(loom)]
-pub(crate) fn process_token() -> u64 {
-    u64::from(process_id())
 }
 
 /// Never 0, and later than any token of a parent.

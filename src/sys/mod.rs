@@ -91,8 +91,8 @@ pub(crate) use spare::*;
 mod loom;
 #[cfg(loom)]
 pub(crate) use self::loom::{
-    Lock, heavy_fence, is_locked_beside, processor, register_fence, try_lock, wait, wait_either,
-    wake,
+    Lock, die_with, heavy_fence, hung_up, is_locked_beside, process_token, processor, receive,
+    register_fence, send, shut_down, try_lock, wait, wait_either, wake,
 };
 
 /// What objects can do on a platform, and what is refused there.

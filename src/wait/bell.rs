@@ -43,7 +43,7 @@ impl Bell {
     #[cold]
     fn call(&mut self, own: &Gate, peer: &Gate) -> bool {
         // ORDERING(sleep): Acquire. Pairs with ORDERING(sleep) in Bell::announce: the sleeper has read our
-        // epoch before we bump it.
+        // epoch before we bump it. No model: loom reorders no read with a later write.
         let sleep = peer.sleep.load(Ordering::Acquire);
         let called = sleep & 1 == 1 && sleep != self.called;
         if called {
@@ -57,16 +57,19 @@ impl Bell {
     /// Says that this side is about to sleep. After this, and before [`sleep`](Self::sleep), the caller
     /// looks once more at what it waits for; in any case it then calls [`withdraw`](Self::withdraw).
     pub(crate) fn announce(&self, own: &Gate, peer: &Gate) -> Announced {
-        // ORDERING(epoch): Acquire. Pairs with ORDERING(epoch) in Bell::shout.
+        // ORDERING(epoch): Acquire. Pairs with ORDERING(epoch) in Bell::shout. No model: the fence below orders it there.
         let epoch = peer.epoch.load(Ordering::Acquire);
         let awake = own.sleep.load(Ordering::Relaxed) & !1;
-        // ORDERING(sleep): Release. Pairs with ORDERING(sleep) in Bell::call.
+        // ORDERING(sleep): Release. Pairs with ORDERING(sleep) in Bell::call. No model: loom reorders no read
+        // with a later write.
         own.sleep.store(awake.wrapping_add(1), Ordering::Release);
         // ORDERING(sleep-fence): SeqCst fence, then the heavy one. Pairs with ORDERING(sleep-fence) in
         // Bell::notify: either the peer sees the odd word, or we see what it published before it looked.
         // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Role::acquire: a peer that comes
         // now either sees the odd word, or we see whether it runs without fences.
         fence(Ordering::SeqCst);
+        // ORDERING(sleep-fence): the heavy half. No model: the other half is a full fence there, and so the one above is
+        // enough.
         let certain = peer.unfenced.load(Ordering::Relaxed) == 0 || sys::heavy_fence();
         Announced { epoch, certain }
     }
@@ -111,7 +114,8 @@ impl Nudge {
     }
 
     pub(crate) fn look(&self) -> Nudged {
-        // ORDERING(nudge): Acquire. Pairs with ORDERING(nudge) in Nudge::give.
+        // ORDERING(nudge): Acquire. Pairs with ORDERING(nudge) in Nudge::give. No model: the fence of the announcement
+        // that follows orders it there.
         Nudged(self.0.load(Ordering::Acquire))
     }
 

@@ -48,8 +48,7 @@ impl CrowdBell {
             // ORDERING(crowd-fence): light half. Pairs with ORDERING(crowd-fence) in CrowdBell::announce.
             light_fence();
         } else {
-            // ORDERING(crowd-fence): SeqCst fence. Pairs with ORDERING(crowd-fence) in CrowdBell::announce. (In loom
-            // all take part in the heavy fence: no model comes here.)
+            // ORDERING(crowd-fence): SeqCst fence. Pairs with ORDERING(crowd-fence) in CrowdBell::announce.
             fence(Ordering::SeqCst);
         }
         let sleep = crowd.sleep.load(Ordering::Relaxed);
@@ -61,17 +60,19 @@ impl CrowdBell {
     /// Says that somebody is about to sleep. After this, and before [`sleep`](Self::sleep), the caller looks
     /// once more at what it waits for.
     pub(crate) fn announce(&self, crowd: &Crowd, members: &Members) -> Asleep {
-        // ORDERING(crowd-epoch): Acquire. Pairs with ORDERING(crowd-epoch) in call. (The fence below would do: no model
-        // misses this one.)
+        // ORDERING(crowd-epoch): Acquire. Pairs with ORDERING(crowd-epoch) in call. No model: the fence below orders it
+        // there.
         let epoch = crowd.epoch.load(Ordering::Acquire);
-        // ORDERING(crowd-sleep): Release. Pairs with ORDERING(crowd-sleep) in answer. (Loom reorders no read with a
-        // later write: no model misses this one.)
+        // ORDERING(crowd-sleep): Release. Pairs with ORDERING(crowd-sleep) in answer. No model: loom reorders no read
+        // with a later write.
         crowd.sleep.fetch_add(1, Ordering::Release);
         // ORDERING(crowd-fence): SeqCst fence, then the heavy one. Pairs with ORDERING(crowd-fence) in
         // CrowdBell::notify: either the waker sees the new number, or we see what it published before.
         // ORDERING(arrive): SeqCst fence. Pairs with ORDERING(arrive) in Place::acquire: a participant that
         // comes now either sees the new number, or we see that it may run without fences.
         fence(Ordering::SeqCst);
+        // ORDERING(crowd-fence): the heavy half. No model: the other half is a full fence there, and so the one above is
+        // enough.
         let certain = members.unfenced.load(Ordering::Relaxed) == 0 || sys::heavy_fence();
         Asleep { epoch, certain }
     }
@@ -87,7 +88,8 @@ impl CrowdBell {
 #[cold]
 fn answer(crowd: &Crowd) {
     // ORDERING(crowd-sleep): Acquire. Pairs with ORDERING(crowd-sleep) in CrowdBell::announce: the sleepers
-    // up to this number have read the epoch before we bump it.
+    // up to this number have read the epoch before we bump it. No model: loom reorders no read with a
+    // later write.
     let sleep = crowd.sleep.load(Ordering::Acquire);
     call(crowd);
     // Relaxed: whoever sees it has no need to call those whom we have called.

@@ -34,15 +34,13 @@
 
 mod bell;
 mod crowd;
-#[cfg(not(loom))]
 mod death;
 mod waiter;
 
 pub(crate) use bell::{Announced, Bell, Nudge, Nudged, shares_processor, shout};
 pub(crate) use crowd::{Asleep, CrowdBell, call_all};
-#[cfg(all(any(target_os = "linux", windows), not(loom)))]
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) use death::Line;
-#[cfg(not(loom))]
 pub(crate) use death::Watch;
 pub use waiter::Wait;
 pub(crate) use waiter::Waiter;

@@ -5,9 +5,8 @@
 //! keeps a mapping to read alone. That it kept no other the answering side has to believe, and need not: what that side writes
 //! is read by who asked, and what it reads of its own words it takes as any peer's.
 
-use super::{Hall, page};
+use super::{Hall, Object, page};
 use crate::error::{Error, ErrorKind, Result};
-use crate::shm::Mapping;
 use crate::sys::{self, Access};
 
 fn corrupt(text: String) -> Error {
@@ -21,8 +20,8 @@ impl Hall {
         let make = |data, theirs| sys::create_for_peer((page() + data) as u64, theirs);
         let own_handle = make(own_data, Access::Read)?;
         let their_handle = make(their_data, Access::ReadWrite)?;
-        let own = Mapping::of_pair(&own_handle, page(), own_data, Access::ReadWrite)?;
-        let theirs = Mapping::of_pair(&their_handle, page(), their_data, Access::Read)?;
+        let own = Object::of(&own_handle, own_data, Access::ReadWrite)?;
+        let theirs = Object::of(&their_handle, their_data, Access::Read)?;
         let hall = Hall::over(own, theirs, own_data, their_data);
         Ok((hall, vec![sys::reopen(&own_handle, Access::Read)?, their_handle]))
     }
@@ -42,8 +41,8 @@ impl Hall {
                 return Err(corrupt(format!("memory of {size} bytes, {wanted} are expected")));
             }
         }
-        let own = Mapping::of_pair(own, page(), own_data, Access::ReadWrite)?;
-        let theirs = Mapping::of_pair(theirs, page(), their_data, Access::Read)?;
+        let own = Object::of(own, own_data, Access::ReadWrite)?;
+        let theirs = Object::of(theirs, their_data, Access::Read)?;
         Ok((Hall::over(own, theirs, own_data, their_data), Vec::new()))
     }
 

@@ -2,9 +2,8 @@
 //! writers, and passes it on. The other object is there from the beginning: as zeroes, which is what a new object
 //! holds, until the real one is mapped in their place.
 
-use super::{Hall, page};
+use super::{Hall, Object, page};
 use crate::error::{Error, ErrorKind, Result};
-use crate::shm::Mapping;
 use crate::sys::{self, Access};
 
 impl Hall {
@@ -13,8 +12,8 @@ impl Hall {
     pub(crate) fn ask(own_data: usize, their_data: usize) -> Result<(Hall, Vec<sys::Handle>)> {
         let handle = sys::create_anonymous("ringlane session")?;
         sys::resize_alone(&handle, (page() + own_data) as u64, true)?;
-        let own = Mapping::of_pair(&handle, page(), own_data, Access::ReadWrite)?;
-        let theirs = Mapping::of_zeroes(page() + 2 * their_data)?;
+        let own = Object::of(&handle, own_data, Access::ReadWrite)?;
+        let theirs = Object::of_zeroes(their_data)?;
         let hall = Hall::over(own, theirs, own_data, their_data);
         sys::seal_all(&handle)?;
         Ok((hall, vec![handle]))
@@ -49,6 +48,6 @@ impl Hall {
             let text = format!("memory of {size} bytes, {wanted} are expected");
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
-        self.theirs.replace_by_pair(handle, page(), self.their_data)
+        self.theirs.put(handle, self.their_data)
     }
 }

@@ -48,7 +48,8 @@ pub struct Request<'a, Req, Rep> {
 
 impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
     pub(super) fn of(half: Half<Req, Rep>) -> Self {
-        // ORDERING(given): Acquire. Pairs with ORDERING(given) in Server::take: the copy is whole.
+        // ORDERING(given): Acquire. Pairs with ORDERING(given) in Server::take: the copy is whole. No model: the lock that
+        // came from the one before orders it there.
         let given = half.end.own().at.load(Ordering::Acquire);
         Server { half, given }
     }
@@ -206,11 +207,11 @@ impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
         copy.store(&request);
         // ORDERING(given): light fence. Pairs with ORDERING(given) below and in Server::of. Whoever is told
         // that the request was given out finds the copy whole: a process dies between two instructions, so
-        // that the compiler does not swap them is enough.
+        // that the compiler does not swap them is enough. No model: nobody dies there between two instructions.
         light_fence();
         self.half.end.own().at.store(turn, Ordering::Relaxed);
         // ORDERING(given): light fence. Pairs with ORDERING(given) in Server::of. Whoever finds a part of the
-        // reply in the line is told that the request was given out. So is who comes after the service began.
+        // reply in the line is told that the request was given out. So is who comes after the service began. No model: as above.
         light_fence();
         self.given = turn;
         (request, false)

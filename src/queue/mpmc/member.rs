@@ -60,7 +60,7 @@ impl Member {
         use crate::layout::standing;
         let segment = self.forum.segment();
         // ORDERING(changes): Acquire. Pairs with ORDERING(changes) in Place::changed: who came with this number is
-        // watched, too. (No model comes here.)
+        // watched, too. No model: nobody is watched in one.
         let changes = self.forum.common().members.changes.load(Ordering::Acquire);
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         if watches.changes == Some(changes) && watches.complete {

@@ -89,7 +89,7 @@ pub(crate) enum Resolved {
 
 fn come_again(common: &Common) {
     // ORDERING(again): Release. Pairs with ORDERING(again) in Receiver::take: who sees the new number finds
-    // the value when it looks from the head on. (Or later: no model misses this one.)
+    // the value when it looks from the head on. No model: without it the value is found all the same, but later.
     common.again.fetch_add(1, Ordering::Release);
 }
 
@@ -130,8 +130,8 @@ pub(crate) fn resolve(
         State::Published | State::Skipped => return None,
     };
     // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take: the value that comes again has
-    // been seen by whoever took it first, and by us through its word. (With a value nobody dies in loom: no model
-    // misses this one.)
+    // been seen by whoever took it first, and by us through its word. Or in Receiver::look and pass: what the dead wrote
+    // comes before what the next one writes there.
     words
         .word(position)
         .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)

@@ -112,8 +112,8 @@ impl Receiver {
     pub(crate) fn advance(&mut self, common: &Common, run: u64) -> bool {
         let next = self.cursor.wrapping_add(run);
         // ORDERING(mpmc-head): Release. Pairs with ORDERING(mpmc-head) in Sender::search: our copies are
-        // complete before the slots are written again. (Loom reorders no read with a later write, and these copies
-        // may be in vain: no model misses this one.)
+        // complete before the slots are written again. No model: loom reorders no read with a later write, and as
+        // these copies may be in vain they are not watched.
         let moved =
             common.head.compare_exchange(self.cursor, next, Ordering::Release, Ordering::Relaxed);
         self.cursor = moved.map_or_else(|head| head, |_| next);
@@ -125,8 +125,8 @@ impl Receiver {
 
     /// Takes the first value that nobody has, in an acknowledged ring.
     pub(crate) fn take(&mut self, common: &Common, words: &impl Words) -> Look {
-        // ORDERING(again): Acquire. Pairs with ORDERING(again) in come_again. (Without it the value is found
-        // later, by `look_behind`: no model misses this one.)
+        // ORDERING(again): Acquire. Pairs with ORDERING(again) in come_again. No model: without it the value is
+        // found all the same, but later, by `look_behind`.
         let again = common.again.load(Ordering::Acquire);
         if again != self.again {
             self.again = again;

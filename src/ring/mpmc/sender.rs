@@ -143,8 +143,7 @@ impl Sender {
         if from / HINT != position / HINT {
             // May go back, if we were slow. Then others walk further.
             // ORDERING(hint): Release. Pairs with ORDERING(hint) in Sender::locate: who goes on from here has seen
-            // all claims before, as if it had walked over them. (Loom shows nobody so old a word: no model misses this
-            // one.)
+            // all claims before, as if it had walked over them. No model: loom shows nobody so old a word.
             common.tail.store(position, Ordering::Release);
         }
     }
@@ -183,8 +182,8 @@ impl Sender {
         for _ in 0..LOOKS {
             let position = self.cursor;
             // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
-            // first of a run are there before we look at them. (In loom a compare-and-swap meets the last store
-            // in any case: no model misses this one.)
+            // first of a run are there before we look at them. No model: in loom a compare-and-swap meets the
+            // last store in any case.
             let seen = Control(words.word(position).load(Ordering::Acquire));
             match self.turns.turn(seen, position) {
                 Turn::Current => {
@@ -219,7 +218,7 @@ impl Sender {
     }
 
     fn follow_hint(&mut self, common: &Common) {
-        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to. (No model misses this one.)
+        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to. No model: as there.
         self.skip_ahead(common.tail.load(Ordering::Acquire));
     }
 
