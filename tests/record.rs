@@ -406,6 +406,28 @@ fn the_longest_record_fits_wherever_it_falls() {
     }
 }
 
+/// Wherever in the ring they begin, padding included.
+#[test]
+fn a_ring_that_is_to_hold_so_many_records_always_does() {
+    for (count, len, align) in
+        [(1, 5000, 8), (2, 8176, 8), (2, 12_224, 64), (3, 10_000, 8), (7, 100, 64)]
+    {
+        for mirrored in [true, false] {
+            let mut options = Queue::options();
+            let queue =
+                options.align(align).holding(count, len).mirrored(mirrored).private().unwrap();
+            let (mut producer, mut consumer) =
+                (queue.producer().unwrap(), queue.consumer().unwrap());
+            (0..count).for_each(|n| producer.try_push(&bytes(len, n)).unwrap());
+            for n in 0..300 {
+                assert!(consumer.try_pop().unwrap() == bytes(len, n));
+                let pushed = producer.try_push(&bytes(len, n + count));
+                assert_eq!(pushed, Ok(()), "{count} of {len}, mirrored {mirrored}, {n}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_size_that_cannot_be_is_refused() {
     let refused =

@@ -105,7 +105,8 @@ impl Options {
         self
     }
 
-    /// The size of the ring by what it has to hold: `count` records of `len` bytes each.
+    /// The size of the ring by what it has to hold: `count` records of `len` bytes each, at any time. One that is
+    /// not [mirrored](Self::mirrored) is larger by one more of them, because its end may have to stay empty.
     ///
     /// ```
     /// let queue = ringlane::record::Queue::options().holding(3, 10_000).private()?;
@@ -183,7 +184,7 @@ impl Options {
         let (wanted, text) = match self.capacity {
             Size::Bytes(bytes) => (Some(bytes), format!("{bytes} bytes")),
             Size::Records { count, len } => (
-                Shape::capacity_for(count, len, self.align),
+                Shape::capacity_for(count, len, self.align, self.wrap),
                 format!("{count} records of {len} bytes"),
             ),
         };

@@ -9,7 +9,8 @@
 //!   read. Only the producer of values in slots, whose line nobody polls, reads its own in the segment: each
 //!   further line that it stores to costs up to half of the rate, because stores to lines in turn do not
 //!   combine. A producer of records stores its position in the segment once in [`MIRROR`] publications.
-//! * I3. The word that publishes is in the data, next to what it publishes. The producer writes it last;
+//! * I3. The word that publishes is in the data, next to what it publishes; of values side by side it is the
+//!   producer's position. The producer writes it last;
 //!   the consumer never writes data. A call cell has one
 //!   place for both directions instead: who has the turn writes.
 //! * I4. What is between `head` and `tail` belongs to the consumer, the rest to the producer.

@@ -74,10 +74,19 @@ impl Shape {
         self.max_len
     }
 
-    /// A capacity that holds `count` records of `len` bytes at a time, if there is such a number.
-    pub(crate) fn capacity_for(count: usize, len: usize, align: usize) -> Option<usize> {
+    /// A capacity that holds `count` records of `len` bytes at a time, wherever the first of them begins, if there
+    /// is such a number.
+    pub(crate) fn capacity_for(
+        count: usize,
+        len: usize,
+        align: usize,
+        wrap: Wrap,
+    ) -> Option<usize> {
         let len = len.checked_next_multiple_of(align)?;
-        let all = len.checked_add(align)?.checked_mul(count)?.checked_add(align)?;
+        let footprint = len.checked_add(align)?;
+        // The next header, and padding, which is shorter than the record that did not fit.
+        let beside = if wrap == Wrap::Never { footprint } else { align };
+        let all = footprint.checked_mul(count)?.checked_add(beside)?;
         let longest = len.checked_add(2 * align)?.checked_mul(2)?;
         Some(all.max(longest))
     }
