@@ -61,7 +61,8 @@ impl<Req: Plain, Rep: Plain> Caller<Req, Rep> {
     ///
     /// # Errors
     /// [`CallError::Busy`] if an earlier request of this caller is outstanding: it is not given up silently.
-    /// [`CallError::Closed`], [`CallError::PeerDied`], [`CallError::Corrupt`].
+    /// [`CallError::Closed`], [`CallError::PeerDied`]: if the request was sent before, it is outstanding, see
+    /// [`outstanding`](Self::outstanding), and the next server gets it. [`CallError::Corrupt`].
     ///
     /// ```
     /// let cell = ringlane::call::Cell::<u64, u64>::private()?;
