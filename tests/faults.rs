@@ -176,8 +176,8 @@ fn values(name: &Name) {
         let mut options = spsc::Queue::<u64>::options();
         let Some(queue) = tried(options.capacity(8).layout(layout).create(&name)) else { continue };
         tried(spsc::Queue::<u64>::open(&name));
-        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
-        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+        let ends = tried(queue.producer()).zip(tried(queue.consumer()));
+        if let Some((mut producer, mut consumer)) = ends {
             producer.set_wait(Wait::Park);
             consumer.set_wait(Wait::Park);
             tried(consumer.pop_timeout(SOON));
@@ -197,8 +197,8 @@ fn values(name: &Name) {
 fn records(name: &Name) {
     let records = named(name, "records");
     if let Some(queue) = tried(record::Queue::create(&records, 8192)) {
-        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
-        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+        let ends = tried(queue.producer()).zip(tried(queue.consumer()));
+        if let Some((mut producer, mut consumer)) = ends {
             tried(consumer.pop_timeout(SOON));
             assert_eq!(producer.try_push(b"record"), Ok(()));
             assert_eq!(consumer.try_pop().unwrap(), b"record");
@@ -225,8 +225,8 @@ fn many(name: &Name) {
         let mut options = mpmc::Queue::<u64>::options();
         let queue = options.capacity(8).delivery(delivery).create(&named(name, "many"));
         let Some(queue) = tried(queue) else { continue };
-        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
-        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+        let ends = tried(queue.producer()).zip(tried(queue.consumer()));
+        if let Some((mut producer, mut consumer)) = ends {
             tried(consumer.pop_timeout(SOON));
             assert_eq!(producer.try_push(1), Ok(()));
             assert_eq!(consumer.try_pop(), Ok(1));
@@ -242,8 +242,8 @@ fn many_records(name: &Name) {
         let mut options = mpmc_record::Queue::options();
         let queue = options.capacity(4096).delivery(delivery).create(&named(name, "many-records"));
         let Some(queue) = tried(queue) else { continue };
-        let (producer, consumer) = (tried(queue.producer()), tried(queue.consumer()));
-        if let (Some(mut producer), Some(mut consumer)) = (producer, consumer) {
+        let ends = tried(queue.producer()).zip(tried(queue.consumer()));
+        if let Some((mut producer, mut consumer)) = ends {
             tried(consumer.pop_timeout(SOON));
             assert_eq!(producer.try_push(b"record"), Ok(()));
             assert_eq!(consumer.try_pop().unwrap(), b"record");
@@ -366,7 +366,9 @@ fn open() -> usize {
 fn there(name: &Name) -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").unwrap();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|other| other.starts_with(name.as_str())).collect()
+    // Where this one ends in 4, that of the thread beside it may end in 42.
+    let is_ours = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
+    names.filter(|other| other.strip_prefix(name.as_str()).is_some_and(is_ours)).collect()
 }
 
 /// Values through every kind of ring between two threads, both of which sleep; what comes is right.
