@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 /// A tmpfs is often allowed as much as the whole machine has. Taking that would end not in an error but in
 /// the kernel's killing processes, this one or any other.
 pub(super) fn check(more: u64) -> Result<()> {
-    let scarce = |available: &u64| more > *available;
-    let available = of_machine(more).filter(scarce).into_iter().chain(of_groups(more)).min();
-    if let Some(available) = available {
+    let available = [of_machine(more), of_groups(more)].into_iter().flatten().min();
+    if let Some(available) = available.filter(|available| more > *available) {
         let text = format!("{more} bytes asked for, {available} bytes of memory are available");
         return Err(Error::new(ErrorKind::NoSpace, text));
     }
@@ -62,7 +61,7 @@ fn of_group(line: &str, more: u64) -> Option<u64> {
         let stat = std::fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         // What was read from files and not used lately goes before anybody is killed.
         let cache = stat.lines().find_map(|line| line.strip_prefix(cache)?.parse().ok());
-        Some(unused.saturating_add(cache.unwrap_or(0))).filter(|available| more > *available)
+        Some(unused.saturating_add(cache.unwrap_or(0)))
     };
     above.filter_map(room).min()
 }
