@@ -448,6 +448,41 @@ fn what_was_forgotten_is_skipped_after_the_close() {
     assert_eq!(consumer.try_pop(), Ok(2));
 }
 
+/// However much somebody says that the dead left, one call does a bounded part of it, and says no more of the ring than
+/// it knows by then.
+#[test]
+fn what_the_dead_left_is_passed_in_parts() {
+    const MANY: usize = 4096;
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let name = name("left");
+        let mut options = Queue::<u64>::options();
+        let queue = options.capacity(2 * MANY).delivery(delivery).create(&name).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        drop(queue.producer().unwrap());
+        let bytes = SharedMemory::open(&name).unwrap().map().unwrap();
+        let slots = page() + 8192_usize.next_multiple_of(page());
+        for slot in 0..MANY {
+            // Claimed, by a holder of the second place that there never was.
+            let word = 1_u64 << 23 | 77 << 9 | 1 << 2 | 1;
+            bytes.write_at(slots + 16 * slot + 8, &word.to_ne_bytes()).unwrap();
+        }
+        queue.producer().unwrap().push(1).unwrap();
+        let skipped = || ringlane::inspect::report(&name).unwrap().participants[1].skipped as usize;
+        let mut calls = 0;
+        let value = loop {
+            let before = skipped();
+            calls += 1;
+            match consumer.try_pop() {
+                Err(PopError::Empty) => assert_ne!(skipped(), before, "after {calls} calls"),
+                popped => break popped,
+            }
+        };
+        assert!(calls > 1, "all of it in one call");
+        assert_eq!((value, skipped()), (Ok(1), MANY));
+        assert_eq!(consumer.try_pop(), Err(PopError::Closed));
+    }
+}
+
 #[test]
 fn what_is_taken_comes_again_unless_acknowledged() {
     let queue =

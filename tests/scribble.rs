@@ -69,7 +69,7 @@ impl Words {
         };
         let word = self.word(index % self.len);
         let seen = word.load(Relaxed);
-        let value = match random.random_range(0..12) {
+        let value = match random.random_range(0..13) {
             0 => random.random(),
             1 => random.random_range(0..20),
             2 => random.random_range(0..10_000),
@@ -80,9 +80,14 @@ impl Words {
             7 => seen ^ 1 << random.random_range(0..64),
             8 => seen.wrapping_add(random.random_range(0..64) << 23),
             9 => self.word(random.random_range(0..self.len)).load(Relaxed),
-            // What looks like a header of a record, and like a control word of a slot.
+            // What looks like a header of a record, and like a control word of a slot, of the first turns or of those
+            // that others have.
             10 => random.random_range(0..600_u64) << 8 | random.random_range(0..4),
-            _ => random.random_range(0..4_u64) << 23 | random.random_range(0..1024),
+            11 => random.random_range(0..4_u64) << 23 | random.random_range(0..1024),
+            _ => {
+                let other = self.word(random.random_range(0..self.len)).load(Relaxed);
+                other >> 23 << 23 | random.random_range(0..1024)
+            }
         };
         if random.random_range(0..4) == 0 {
             let mut half = value.to_ne_bytes();

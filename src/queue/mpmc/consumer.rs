@@ -6,7 +6,7 @@ use crate::error::PopError;
 use crate::layout::{Peer, Segment, Side, Slots};
 use crate::plain::Plain;
 use crate::queue::end::{self, Blocked, Limit, block};
-use crate::ring::mpmc::{Held, Look, Receiver, There, depth};
+use crate::ring::mpmc::{Held, Look, QUESTION, Receiver, There, depth};
 use crate::sync::{Ordering, spin_hint};
 use crate::wait::Wait;
 use std::sync::Arc;
@@ -26,9 +26,6 @@ const HEAD_START: u32 = if cfg!(loom) { 0 } else { 4 };
 /// The same while each wait ends with several values: then nothing waits for an answer to the first of them, and the
 /// others come at the price of one.
 const LONG_START: u32 = if cfg!(loom) { 0 } else { 32 };
-
-/// How often one call may find others faster. Only who meets nonsense comes to that.
-const TURNS: u32 = 1 << 16;
 
 /// A consuming end of a [`Queue`](super::Queue). Clones share its place among the participants; each can go
 /// to a thread of its own. When the last of them is dropped the place is closed.
@@ -116,7 +113,7 @@ impl<T: Plain> Consumer<T> {
             self.release(taken);
             return Ok(value);
         }
-        for _ in 0..TURNS {
+        loop {
             let index = self.ring.head().wrapping_sub(self.ahead_of);
             // Not cut to a short word, or copies of long ago would be of now.
             let value = match usize::try_from(index).ok().and_then(|index| self.ahead.get(index)) {
@@ -128,7 +125,6 @@ impl<T: Plain> Consumer<T> {
                 return Ok(value);
             }
         }
-        Err(Nothing::Empty)
     }
 
     /// Nothing was taken, but what was given up may have been passed on the way: who waits for room is told.
@@ -172,7 +168,7 @@ impl<T: Plain> Consumer<T> {
     /// Takes values from the head on: at most once. At least one, or nothing.
     #[inline(always)]
     fn get_some(&mut self, out: &mut [T]) -> std::result::Result<usize, Nothing> {
-        for _ in 0..TURNS {
+        loop {
             let common = self.seat.forum().common();
             let slots = &self.seat.slots;
             let position = match self.ring.look(common, slots) {
@@ -194,7 +190,6 @@ impl<T: Plain> Consumer<T> {
                 return Ok(run as usize);
             }
         }
-        Err(Nothing::Empty)
     }
 
     /// Takes the value at the head, whatever slots it has, after `copy` was given it to copy what it stands for. What
@@ -204,7 +199,7 @@ impl<T: Plain> Consumer<T> {
         &mut self,
         mut copy: impl FnMut(T, There) -> R,
     ) -> std::result::Result<R, Nothing> {
-        for _ in 0..TURNS {
+        loop {
             let common = self.seat.forum().common();
             let there = match self.ring.look(common, &self.seat.slots) {
                 Look::Value(there) => there,
@@ -217,7 +212,6 @@ impl<T: Plain> Consumer<T> {
                 return Ok(copied);
             }
         }
-        Err(Nothing::Empty)
     }
 
     /// Whether what is taken has to be acknowledged.
@@ -243,7 +237,7 @@ impl<T: Plain> Consumer<T> {
 
     /// Takes the first value that nobody has, to be acknowledged.
     pub(in crate::queue) fn hold(&mut self) -> std::result::Result<(T, There), Nothing> {
-        for _ in 0..TURNS {
+        loop {
             let common = self.seat.forum().common();
             match self.ring.take(common, &self.seat.slots) {
                 Look::Value(taken) => {
@@ -256,7 +250,6 @@ impl<T: Plain> Consumer<T> {
                 Look::Empty => return Err(Nothing::Empty),
             }
         }
-        Err(Nothing::Empty)
     }
 
     /// Whether something has come again, or does now, because who had it is gone.
@@ -267,7 +260,6 @@ impl<T: Plain> Consumer<T> {
         if self.ring.look_behind(common, &self.seat.slots, |one| held.push(one)) {
             return true;
         }
-        let turns = self.ring.turns();
         let mut settled = false;
         // The kernel is asked once in a while, not at each look.
         if !std::mem::take(&mut self.seat.ask) {
@@ -276,12 +268,7 @@ impl<T: Plain> Consumer<T> {
         // One question for each holder, whatever it holds.
         held.sort_by_key(|held| (held.owner().place, held.owner().generation));
         for of_one in held.chunk_by(|a, b| a.owner() == b.owner()) {
-            if self.seat.settle(turns, of_one[0]) {
-                settled = true;
-                of_one[1..].iter().for_each(|held| {
-                    self.seat.settle(turns, *held);
-                });
-            }
+            settled |= of_one.iter().take_while(|held| self.settle(**held)).count() > 0;
         }
         settled
     }
@@ -302,25 +289,28 @@ impl<T: Plain> Consumer<T> {
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
     ) -> Popped<R> {
+        self.ring.renew();
         self.seat.ask = true;
         let mut nothing = match attempt(self) {
             Ok(value) => return Ok(value),
             Err(nothing) => nothing,
         };
         for look in 1.. {
+            self.ring.spend(1);
             nothing = match nothing {
+                _ if self.ring.is_spent() => break,
                 Nothing::Empty if !self.seat.others_closed() => return Err(PopError::Empty),
                 Nothing::Empty => match attempt(self) {
                     // The last value may have come between our look and the close.
                     Ok(value) => return Ok(value),
-                    Err(Nothing::Empty) if self.seat.may_come_again() => {
+                    Err(Nothing::Empty) if self.ring.is_spent() || self.seat.may_come_again() => {
                         return Err(PopError::Empty);
                     }
                     Err(Nothing::Empty) => return Err(PopError::Closed),
                     Err(pending) => pending,
                 },
                 Nothing::Pending(held) => {
-                    if look >= PATIENCE && !self.seat.settle(self.ring.turns(), held) {
+                    if look >= PATIENCE && !self.settle(held) && !self.ring.is_spent() {
                         return Err(PopError::Stalled { pid: self.seat.pid_of(held) });
                     }
                     spin_hint();
@@ -330,11 +320,14 @@ impl<T: Plain> Consumer<T> {
                     }
                 }
             };
-            if look > TURNS {
-                break;
-            }
         }
         Err(PopError::Empty)
+    }
+
+    /// Resolves a slot if its holder is gone. True if it is worth looking again.
+    fn settle(&mut self, held: Held) -> bool {
+        self.ring.spend(QUESTION);
+        !self.ring.is_spent() && self.seat.settle(self.ring.turns(), held)
     }
 
     /// Takes the next value, waiting as long as it takes.
@@ -397,6 +390,7 @@ impl<T: Plain> Consumer<T> {
         mut attempt: impl FnMut(&mut Self) -> std::result::Result<R, Nothing>,
     ) -> Popped<R> {
         let tried = |c: &mut Self| {
+            c.ring.renew();
             // An attempt may ask the kernel about other slots.
             let ask = c.seat.ask;
             match attempt(c) {
@@ -407,10 +401,7 @@ impl<T: Plain> Consumer<T> {
                     if !ask {
                         return None;
                     }
-                    for _ in 0..TURNS {
-                        if !c.seat.settle(c.ring.turns(), held) {
-                            break;
-                        }
+                    while c.settle(held) {
                         held = match attempt(c) {
                             Ok(value) => return Some(Ok(value)),
                             Err(Nothing::Empty) => return None,
@@ -421,7 +412,9 @@ impl<T: Plain> Consumer<T> {
                 }
                 Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
                     Ok(value) => Some(Ok(value)),
-                    Err(Nothing::Empty) if !c.seat.may_come_again() => Some(Err(PopError::Closed)),
+                    Err(Nothing::Empty) if !c.ring.is_spent() && !c.seat.may_come_again() => {
+                        Some(Err(PopError::Closed))
+                    }
                     Err(_) => None,
                 },
                 Err(Nothing::Empty) => None,
@@ -439,9 +432,13 @@ impl<T: Plain> Consumer<T> {
             Ok(done) => done,
             // Says who is in the way, and looks once more.
             Err(Blocked::TimedOut) => self.explain(attempt),
-            Err(Blocked::PeerDied) => match self.explain(attempt) {
-                Err(PopError::Empty | PopError::Closed) => Err(PopError::PeerDied),
-                done => done,
+            Err(Blocked::PeerDied) => loop {
+                match self.explain(&mut attempt) {
+                    // There may be something behind what was passed.
+                    Err(PopError::Empty) if self.ring.is_spent() && timeout.is_none() => {}
+                    Err(PopError::Empty | PopError::Closed) => break Err(PopError::PeerDied),
+                    done => break done,
+                }
             },
         }
     }

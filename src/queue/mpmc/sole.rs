@@ -7,8 +7,8 @@ use crate::ring::mpmc::{Sender, claim_for};
 use crate::sync::Ordering;
 use crate::sys;
 
-/// How often others may be faster. Only who meets nonsense comes to that.
-const TURNS: u32 = 1 << 16;
+/// How often others may be faster, of whom each comes or goes. Only who meets nonsense comes to that.
+const TURNS: u32 = 1 << 10;
 
 impl<T> Seat<T> {
     /// Tells the other producers that one more has come, or that it is alone.

@@ -40,9 +40,12 @@ use crate::sync::{AtomicU64, Ordering, spin_hint};
 /// How long to let others go on after one of them was faster.
 const PAUSES: u32 = if cfg!(loom) { 0 } else { 50 };
 
-/// How often one call looks again because others were faster. Then it says that it got nothing: only a
-/// peer that writes nonsense makes it come to that.
+/// How many slots one call looks at, and how often it tries again because others were faster, all in all. Then it says
+/// that it got nothing: only a peer that writes nonsense makes it come to that.
 const LOOKS: u32 = 1 << 16;
+
+/// What a question to the kernel, and the calls that follow from its answer, count as.
+pub(crate) const QUESTION: u32 = 64;
 
 /// Lets others go on after one of them was faster: what it goes on with is in its own cache then.
 #[cold]

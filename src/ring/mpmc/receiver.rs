@@ -13,6 +13,8 @@ pub(crate) struct Receiver {
     again: u64,
     /// Whether the head was moved over skipped slots, of which nobody who waits for room has heard yet.
     made_room: bool,
+    /// What is left to the call that is being made.
+    looks: u32,
     turns: Turns,
     owner: Owner,
 }
@@ -41,7 +43,25 @@ pub(crate) enum Look {
 impl Receiver {
     pub(crate) fn new(common: &Common, capacity: u64, owner: Owner) -> Receiver {
         let cursor = common.head.load(Ordering::Relaxed);
-        Receiver { cursor, again: 0, made_room: false, turns: Turns::of(capacity), owner }
+        let turns = Turns::of(capacity);
+        Receiver { cursor, again: 0, made_room: false, looks: LOOKS, turns, owner }
+    }
+
+    /// A call begins that did not end at its first look.
+    pub(crate) fn renew(&mut self) {
+        self.looks = LOOKS;
+    }
+
+    /// The call has done more, which counts as so many looks.
+    #[inline(always)]
+    pub(crate) fn spend(&mut self, looks: u32) {
+        self.looks = self.looks.saturating_sub(looks);
+    }
+
+    /// Whether the call has to end, so that nothing follows from what it did not find.
+    #[inline(always)]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.looks == 0
     }
 
     pub(crate) fn turns(&self) -> Turns {
@@ -57,7 +77,7 @@ impl Receiver {
     /// Looks at the head, past what is skipped.
     #[inline(always)]
     pub(crate) fn look(&mut self, common: &Common, words: &impl Words) -> Look {
-        for _ in 0..LOOKS {
+        while !self.is_spent() {
             let position = self.cursor;
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
             // ORDERING(given-up): Acquire. Pairs with ORDERING(given-up) in Sender::abandon.
@@ -76,6 +96,7 @@ impl Receiver {
                 (Turn::Earlier, _) => return Look::Empty,
                 (Turn::Later, _) => self.cursor = common.head.load(Ordering::Relaxed),
             }
+            self.spend(1);
         }
         Look::Empty
     }
@@ -118,6 +139,7 @@ impl Receiver {
             common.head.compare_exchange(self.cursor, next, Ordering::Release, Ordering::Relaxed);
         self.cursor = moved.map_or_else(|head| head, |_| next);
         if moved.is_err() {
+            self.spend(1);
             back_off();
         }
         moved.is_ok()
@@ -132,7 +154,7 @@ impl Receiver {
             self.again = again;
             self.cursor = common.head.load(Ordering::Relaxed);
         }
-        for _ in 0..LOOKS {
+        while !self.is_spent() {
             let position = self.cursor;
             let word = words.word(position);
             // ORDERING(value): Acquire. Pairs with ORDERING(value) in Sender::publish.
@@ -162,6 +184,7 @@ impl Receiver {
                 (Turn::Earlier, _) => return Look::Empty,
                 (Turn::Later, _) => self.cursor = common.head.load(Ordering::Relaxed),
             }
+            self.spend(1);
         }
         Look::Empty
     }
@@ -193,10 +216,8 @@ impl Receiver {
         mut find: impl FnMut(Held),
     ) -> bool {
         let mut position = common.head.load(Ordering::Relaxed);
-        for _ in 0..LOOKS {
-            if self.cursor.wrapping_sub(position).cast_signed() <= 0 {
-                break;
-            }
+        while self.cursor.wrapping_sub(position).cast_signed() > 0 && !self.is_spent() {
+            self.spend(1);
             // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Receiver::take.
             let word = Control(words.word(position).load(Ordering::Acquire));
             match (self.turns.turn(word, position), word.state()) {

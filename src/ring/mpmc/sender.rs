@@ -117,8 +117,9 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, common: &Common, slots: &Slots<T>, value: &T) -> bool {
         let mut known = self.limit.wrapping_sub(self.cursor).cast_signed() > 0;
-        for _ in 0..LOOKS {
-            if !known && self.locate(common, slots, 1).is_none() {
+        let mut looks = LOOKS;
+        loop {
+            if !known && self.locate(common, slots, 1, &mut looks).is_none() {
                 return false;
             }
             let position = self.cursor;
@@ -133,7 +134,6 @@ impl Sender {
             }
             known = false;
         }
-        false
     }
 
     /// The cursor has come to the end of a claim of ours.
@@ -157,29 +157,37 @@ impl Sender {
         least: u64,
         most: u64,
     ) -> Option<Claimed> {
-        for _ in 0..LOOKS {
-            let room = self.locate(common, words, least)?;
+        let mut looks = LOOKS;
+        loop {
+            let room = self.locate(common, words, least, &mut looks)?;
             let run = most.min(room).min(self.capacity);
             if let Some(claimed) = self.try_claim(common, words, self.cursor, run) {
                 return Some(claimed);
             }
             back_off();
         }
-        None
     }
 
     /// The first position that nobody has claimed.
     pub(crate) fn find_end(&mut self, common: &Common, words: &impl Words) -> u64 {
         // No room is no matter: the cursor is there in any case.
-        let _ = self.locate(common, words, 1);
+        let _ = self.locate(common, words, 1, &mut { LOOKS });
         self.cursor
     }
 
-    /// Looks for the first position that nobody has claimed, and how much room there is, if it is `least`.
+    /// Looks for the first position that nobody has claimed, and how much room there is, if it is `least`. `looks` are
+    /// left to do that.
     #[cold]
-    fn locate(&mut self, common: &Common, words: &impl Words, least: u64) -> Option<u64> {
+    fn locate(
+        &mut self,
+        common: &Common,
+        words: &impl Words,
+        least: u64,
+        looks: &mut u32,
+    ) -> Option<u64> {
         let mut steps = 0;
-        for _ in 0..LOOKS {
+        while *looks > 0 {
+            *looks -= 1;
             let position = self.cursor;
             // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
             // first of a run are there before we look at them. No model: in loom a compare-and-swap meets the
