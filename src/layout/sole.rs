@@ -47,7 +47,7 @@ impl Standing {
 
     /// There may be several.
     pub(crate) fn shared(self) -> Standing {
-        Standing(self.next_count() | self.0 & (1 << COUNT_AT) - 1 & !3)
+        Standing(self.next_count() | self.0 & ((1 << COUNT_AT) - 1) & !3)
     }
 
     /// `owner` is alone.
