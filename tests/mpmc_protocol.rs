@@ -44,6 +44,10 @@ enum Flaw {
     NoHelp,
     /// It does so by a store instead of a compare-and-swap.
     BlindHelp,
+    /// Who comes to the place of the one that was alone may sign as it did, when generations come round.
+    Stranger,
+    /// Who becomes alone does not look what is left of the one that was alone before.
+    NoLastLook,
     /// A newcomer among several does not change the standing.
     QuietArrival,
     /// Who becomes alone leaves what another one has announced.
@@ -69,6 +73,8 @@ struct Setting {
     acknowledged: bool,
     /// Whether the first producer is alone when it begins, and the others come meanwhile.
     alone: bool,
+    /// Whether so many come to the place of the first producer, should it die, that the last of them signs as it did.
+    round: bool,
     flaw: Flaw,
 }
 
@@ -103,7 +109,11 @@ enum Pc {
     Share,
     Scan,
     Announce,
+    LastLook,
     Change,
+    // One that comes when generations come round, until it is seen.
+    Sweep,
+    Sign,
     // One that is alone.
     SoleLook,
     SoleRoom,
@@ -283,6 +293,23 @@ impl Setting {
         None
     }
 
+    /// The claim of somebody who is gone is skipped, if there is one.
+    fn resign(&self, state: &State, owner: u8) -> Option<State> {
+        let mut position = state.head;
+        loop {
+            let word = state.words[self.slot(position)];
+            if word.turn != self.turn(position) {
+                return None;
+            }
+            if word.mark == Mark::Claimed && word.owner == owner {
+                let mut next = *state;
+                next.words[self.slot(position)] = self.skipped(position, word.run);
+                return Some(next);
+            }
+            position += self.run_of(word);
+        }
+    }
+
     /// A position is claimed, or published without a claim: those before it were.
     fn count_claim(
         &self,
@@ -356,7 +383,7 @@ impl Setting {
                 let ending = Standing { kind: Kind::Ending, ..me.standing };
                 if state.standing == ending {
                     next.standing =
-                        Standing { kind: Kind::Shared, owner: 0, count: ending.count + 1 };
+                        Standing { kind: Kind::Shared, count: ending.count + 1, ..ending };
                 }
             }
             Pc::Scan => {
@@ -379,14 +406,33 @@ impl Setting {
             }
             Pc::Announce => {
                 next.end = me.cursor;
+                me.pc = if self.is(Flaw::NoLastLook) { Pc::Change } else { Pc::LastLook };
+            }
+            Pc::LastLook => {
+                if let Some(resigned) = self.resign(state, me.standing.owner) {
+                    return Ok(Some(resigned));
+                }
                 me.pc = Pc::Change;
+            }
+            Pc::Sweep => {
+                if let Some(resigned) = self.resign(state, who as u8) {
+                    return Ok(Some(resigned));
+                }
+                me.pc = Pc::Sign;
+            }
+            Pc::Sign => {
+                // Else it takes the next generation, and is somebody else.
+                if usize::from(state.standing.owner) == who && !self.is(Flaw::Stranger) {
+                    return Ok(None);
+                }
+                (me.dead, me.pc) = (false, Pc::Finished);
             }
             Pc::Change => {
                 me.pc = Pc::Join;
                 if state.standing == me.standing {
                     let count = me.standing.count + 1;
                     let kind = if me.sole { Kind::Alone } else { Kind::Shared };
-                    let owner = if me.sole { who as u8 } else { 0 };
+                    let owner = if me.sole { who as u8 } else { me.standing.owner };
                     me.standing = Standing { kind, owner, count };
                     next.standing = me.standing;
                     me.pc = Pc::Begin;
@@ -790,17 +836,21 @@ impl Search {
             search.states += 1;
             let mut stuck = true;
             for who in 0..setting.people() {
-                if state.people[who].dead {
+                let person = state.people[who];
+                if person.dead && !(setting.round && who == 0) {
                     continue;
                 }
                 if let Some(next) = setting.step(&state, who)? {
                     stuck = false;
                     stack.push(next);
                 }
-                if state.crashes < setting.crashes && state.people[who].pc != Pc::Finished {
+                if state.crashes < setting.crashes && !person.dead && person.pc != Pc::Finished {
                     let mut next = state;
                     next.crashes += 1;
                     next.people[who].dead = true;
+                    if setting.round && who == 0 {
+                        next.people[who].pc = Pc::Sweep;
+                    }
                     stack.push(next);
                 }
             }
@@ -847,6 +897,7 @@ const PLAIN: Setting = Setting {
     whole: false,
     acknowledged: false,
     alone: false,
+    round: false,
     flaw: Flaw::None,
 };
 
@@ -874,9 +925,12 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
         Setting { alone: true, consumers: 1, crashes: 2, ..PLAIN },
         Setting { alone: true, consumers: 1, crashes: 2, capacity: 1, ..one_each },
         Setting { alone: true, consumers: 1, crashes: 2, ..mixed },
+        Setting { alone: true, round: true, consumers: 1, crashes: 2, ..one_each },
+        Setting { alone: true, round: true, consumers: 1, crashes: 2, capacity: 1, ..one_each },
     ];
     if full() {
         settings.push(Setting { alone: true, consumers: 1, crashes: 1, ..three });
+        settings.push(Setting { alone: true, round: true, consumers: 1, crashes: 2, ..three });
         let large = Setting { crashes: 2, ahead: 2, ..PLAIN };
         let three = Setting { crashes: 2, ahead: 2, ..three };
         settings.extend([
@@ -936,12 +990,14 @@ fn every_flaw_is_found() {
         (Flaw::LateAnnouncement, alone, ""),
         (Flaw::NoHelp, alone, ""),
         (Flaw::BlindHelp, alone, ""),
+        (Flaw::Stranger, Setting { crashes: 1, round: true, ..alone }, "lost"),
         (Flaw::EarlyAcknowledgement, acknowledged, ""),
         (Flaw::NoRedelivery, acknowledged, "lost"),
     ];
     if full() {
         let three = Setting { crashes: 1, ..alone_of_three };
         flaws.extend([(Flaw::QuietArrival, three, ""), (Flaw::OldAnnouncement, three, "")]);
+        flaws.push((Flaw::NoLastLook, Setting { crashes: 2, round: true, ..three }, "lost"));
     }
     for (flaw, setting, sign) in flaws {
         let found = Search::run(Setting { flaw, ..setting }).err();

@@ -1,5 +1,6 @@
 //! Rings for many under random kills: producers and consumers, each a process, of which one is killed and
-//! replaced 20 times a second, or stopped for a moment. A journal outside the ring is the oracle.
+//! replaced 20 times a second, or stopped for a moment. In a part of it they also come and go of their own accord, so
+//! that there is one alone now and then. A journal outside the ring is the oracle.
 //!
 //! `RINGLANE_STORM_SECONDS` says for how long (5); `ci/storm.sh` runs it for ten minutes.
 //!
@@ -20,6 +21,10 @@ mod common;
 mod crew;
 
 #[cfg(all(target_os = "linux", not(loom)))]
+#[path = "storm/goods.rs"]
+mod goods;
+
+#[cfg(all(target_os = "linux", not(loom)))]
 fn main() {
     storm::main();
 }
@@ -28,23 +33,21 @@ fn main() {
 mod storm {
     use crate::common::{label, leftovers, scratch, watchdog};
     use crate::crew::{child, shared};
+    use crate::goods::{Goods, Records, Value, Values, value};
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::Pid;
     use rand::{RngExt, SeedableRng, rngs::SmallRng};
-    use ringlane::mpmc::{Delivery, Queue};
+    use ringlane::mpmc::Delivery;
     use ringlane::{Name, PopError, Wait, inspect};
+    use std::marker::PhantomData;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::time::{Duration, Instant};
-
-    /// Values of 40 bytes: whose, which life, the how manieth, and two that follow from these.
-    type Value = [u64; 5];
 
     const SIDE: usize = 4;
     /// Lives of one producer between two checks, and values of one life.
     const LIVES: usize = 96;
     const VALUES: usize = 1 << 17;
-    const CAPACITY: usize = 256;
 
     /// What is known outside of the ring. All of it is shared with every process.
     #[repr(C)]
@@ -61,68 +64,65 @@ mod storm {
         faults: AtomicU64,
     }
 
-    fn mix(number: u64) -> u64 {
-        let hash = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash ^ hash >> 27
-    }
-
-    fn value(who: usize, life: usize, n: u64) -> Value {
-        let key = (who as u64) << 56 | (life as u64) << 40 | n;
-        [who as u64, life as u64, n, mix(key), mix(mix(key))]
-    }
-
     impl Journal {
         fn new() -> &'static Journal {
             // SAFETY: zeroes are a journal, which is all atomics.
             unsafe { shared() }
         }
 
-        fn produce(&self, name: &Name, who: usize, life: usize) {
-            let mut tx = Queue::<Value>::open(name).expect("open").producer().expect("a place");
+        fn produce<G: Goods>(&self, plan: &Plan, who: usize, life: usize) {
+            let queue = G::open(&plan.name).expect("open");
             let mut random = SmallRng::seed_from_u64((who * LIVES + life) as u64);
             let mut n = 0;
             while n + 8 < VALUES as u64 {
-                let run: u64 = if random.random_bool(0.2) { random.random_range(2..8) } else { 1 };
-                self.intent[who][life].store(n + run, SeqCst);
-                let values: Vec<Value> = (n..n + run).map(|n| value(who, life, n)).collect();
-                let pushed = match run {
-                    1 => tx.push(values[0]).is_ok(),
-                    _ => tx.push_slice(&values).is_ok(),
-                };
-                if !pushed {
-                    // All consumers are dead, this moment.
-                    return;
-                }
-                n += run;
-                self.done[who][life].store(n, SeqCst);
-            }
-        }
-
-        fn consume(&self, name: &Name, who: usize) {
-            let mut rx = Queue::<Value>::open(name).expect("open").consumer().expect("a place");
-            let acked = self.acked(name);
-            while self.stop.load(SeqCst) == 0 {
-                match rx.take_timeout(Duration::from_millis(20)) {
-                    Ok(taken) => {
-                        let again = taken.is_again();
-                        self.note(*taken, again && acked);
-                        taken.acknowledge();
-                        self.received[who].fetch_add(1, SeqCst);
+                let mut tx = queue.producer().expect("a place");
+                while !plan.leaves(&mut random) && n + 8 < VALUES as u64 {
+                    let run: u64 =
+                        if random.random_bool(0.2) { random.random_range(2..8) } else { 1 };
+                    self.intent[who][life].store(n + run, SeqCst);
+                    let values: Vec<Value> = (n..n + run).map(|n| value(who, life, n)).collect();
+                    let mut rest = &values[..];
+                    while !rest.is_empty() {
+                        let pushed = G::push(&mut tx, rest);
+                        if pushed == 0 {
+                            // All consumers are dead or away, this moment.
+                            std::thread::yield_now();
+                        }
+                        rest = &rest[pushed..];
                     }
-                    Err(PopError::Corrupt) => self.fault("pop says Corrupt"),
-                    Err(_) => {}
+                    n += run;
+                    self.done[who][life].store(n, SeqCst);
                 }
+                drop(tx);
+                plan.stay_away(&mut random);
             }
         }
 
-        fn acked(&self, name: &Name) -> bool {
-            Queue::<Value>::open(name).expect("open").delivery() == Delivery::AtLeastOnce
+        fn consume<G: Goods>(&self, plan: &Plan, who: usize) {
+            let queue = G::open(&plan.name).expect("open");
+            let mut random = SmallRng::seed_from_u64(u64::from(std::process::id()));
+            while self.stop.load(SeqCst) == 0 {
+                let mut rx = queue.consumer().expect("a place");
+                while self.stop.load(SeqCst) == 0 && !plan.leaves(&mut random) {
+                    let taken = G::take(&mut rx, Some(Duration::from_millis(20)), |got, again| {
+                        self.note(got, again && plan.acked());
+                    });
+                    match taken {
+                        Ok(()) => drop(self.received[who].fetch_add(1, SeqCst)),
+                        Err(PopError::Corrupt) => self.fault("pop says Corrupt"),
+                        Err(_) => {}
+                    }
+                }
+                drop(rx);
+                plan.stay_away(&mut random);
+            }
         }
 
-        fn note(&self, got: Value, again: bool) {
-            let [who, life, n, ..] = got;
+        fn note(&self, got: Option<Value>, again: bool) {
+            let Some([who, life, n, ..]) = got else { return self.fault("torn") };
             let (who, life) = (who as usize, life as usize);
-            if who >= SIDE || life >= LIVES || n >= VALUES as u64 || got != value(who, life, n) {
+            let known = who < SIDE && life < LIVES && n < VALUES as u64;
+            if !known || got != Some(value(who, life, n)) {
                 return self.fault(&format!("torn: {got:x?}"));
             }
             let bit = 1 << (n % 64);
@@ -170,9 +170,35 @@ mod storm {
         }
     }
 
-    struct Storm {
-        journal: &'static Journal,
+    /// What is done.
+    #[derive(Clone)]
+    struct Plan {
         name: Name,
+        side: usize,
+        delivery: Delivery,
+        /// Whether they come and go of their own accord.
+        fleeting: bool,
+    }
+
+    impl Plan {
+        fn acked(&self) -> bool {
+            self.delivery == Delivery::AtLeastOnce
+        }
+
+        fn leaves(&self, random: &mut SmallRng) -> bool {
+            self.fleeting && random.random_bool(0.005)
+        }
+
+        fn stay_away(&self, random: &mut SmallRng) {
+            if self.fleeting {
+                std::thread::sleep(Duration::from_micros(random.random_range(0..500)));
+            }
+        }
+    }
+
+    struct Storm<G> {
+        journal: &'static Journal,
+        plan: Plan,
         random: SmallRng,
         producers: Vec<Pid>,
         consumers: Vec<Pid>,
@@ -180,21 +206,22 @@ mod storm {
         kills: usize,
         stops: usize,
         consumer_deaths: u64,
+        _goods: PhantomData<G>,
     }
 
-    impl Storm {
+    impl<G: Goods> Storm<G> {
         fn spawn_producer(&mut self, who: usize) -> Option<Pid> {
-            let (journal, name, life) = (self.journal, self.name.clone(), self.lives[who]);
+            let (journal, plan, life) = (self.journal, self.plan.clone(), self.lives[who]);
             if life == LIVES {
                 return None;
             }
             self.lives[who] += 1;
-            Some(child(|| journal.produce(&name, who, life)))
+            Some(child(|| journal.produce::<G>(&plan, who, life)))
         }
 
         fn spawn_consumer(&self, who: usize) -> Pid {
-            let (journal, name) = (self.journal, self.name.clone());
-            child(move || journal.consume(&name, who))
+            let (journal, plan) = (self.journal, self.plan.clone());
+            child(move || journal.consume::<G>(&plan, who))
         }
 
         fn end(pid: Pid) {
@@ -243,7 +270,8 @@ mod storm {
         }
 
         /// Strikes for a while, ends all, empties the ring, and checks.
-        fn phase(&mut self, length: Duration, side: usize) -> Result<(u64, u64), String> {
+        fn phase(&mut self, length: Duration) -> Result<(u64, u64), String> {
+            let side = self.plan.side;
             self.lives = vec![0; side];
             self.journal.stop.store(0, SeqCst);
             self.consumer_deaths = 0;
@@ -265,29 +293,27 @@ mod storm {
                 self.consumer_deaths += 1;
                 self.kills += 1;
             }
-            let mut rx = Queue::<Value>::open(&self.name)
+            let mut rx = G::open(&self.plan.name)
                 .and_then(|queue| queue.consumer())
                 .map_err(|e| e.to_string())?;
-            rx.set_wait(Wait::Yield);
-            let acked = self.journal.acked(&self.name);
+            G::set_wait(&mut rx, Wait::Yield);
             let mut quiet = 0;
             let begun = Instant::now();
             while quiet < 50 {
-                let there = rx.available();
-                match rx.try_take() {
-                    Ok(taken) => {
-                        let again = taken.is_again() && acked;
-                        self.journal.note(taken.acknowledge(), again);
-                        quiet = 0;
-                    }
+                let there = G::available(&rx);
+                let taken = G::take(&mut rx, None, |got, again| {
+                    self.journal.note(got, again && self.plan.acked());
+                });
+                match taken {
+                    Ok(()) => quiet = 0,
                     // What another consumer holds comes to its end, or again.
                     Err(PopError::Empty | PopError::Closed) if there == 0 => quiet += 1,
                     Err(PopError::Corrupt) => return Err("Corrupt".into()),
                     Err(_) => std::thread::yield_now(),
                 }
                 if begun.elapsed() > Duration::from_secs(120) {
-                    let report = inspect::report(&self.name);
-                    return Err(format!("stuck: {:?} {report:?}", rx.try_pop()));
+                    let report = inspect::report(&self.plan.name);
+                    return Err(format!("stuck: {taken:?} {report:?}"));
                 }
             }
             self.journal.stop.store(1, SeqCst);
@@ -301,16 +327,13 @@ mod storm {
         }
     }
 
-    fn run(side: usize, delivery: Delivery, length: Duration) -> Result<(), String> {
-        let name = scratch();
-        let mut options = Queue::<Value>::options();
-        let queue = options.capacity(CAPACITY).delivery(delivery).create(&name);
-        let queue = queue.map_err(|e| e.to_string())?;
+    fn run<G: Goods>(plan: &Plan, length: Duration) -> Result<(), String> {
+        let queue = G::create(&plan.name, plan.delivery).map_err(|e| e.to_string())?;
         let seed = std::env::var("RINGLANE_STORM_SEED").ok().and_then(|text| text.parse().ok());
         let seed = seed.unwrap_or(u64::from(std::process::id()));
-        let mut storm = Storm {
+        let mut storm = Storm::<G> {
             journal: Journal::new(),
-            name,
+            plan: plan.clone(),
             random: SmallRng::seed_from_u64(seed),
             producers: vec![],
             consumers: vec![],
@@ -318,14 +341,15 @@ mod storm {
             kills: 0,
             stops: 0,
             consumer_deaths: 0,
+            _goods: PhantomData,
         };
         let (mut pushed, mut missing, mut deaths) = (0, 0, 0);
         let until = Instant::now() + length;
         while Instant::now() < until {
             watchdog(240, storm.kills);
             let rest = until.saturating_duration_since(Instant::now());
-            let (more, lost) = storm.phase(rest.min(Duration::from_secs(5)), side)?;
-            if delivery == Delivery::AtLeastOnce && lost > 0 || lost > storm.consumer_deaths {
+            let (more, lost) = storm.phase(rest.min(Duration::from_secs(5)))?;
+            if plan.acked() && lost > 0 || lost > storm.consumer_deaths {
                 return Err(format!("{lost} lost of {more}, seed {seed}"));
             }
             if storm.journal.faults.load(SeqCst) > 0 {
@@ -335,12 +359,14 @@ mod storm {
             missing += lost;
             deaths += storm.consumer_deaths;
         }
-        let report = inspect::report(&storm.name).map_err(|e| e.to_string())?;
+        let report = inspect::report(&plan.name).map_err(|e| e.to_string())?;
         let sum =
             |of: fn(&inspect::Participant) -> u64| report.participants.iter().map(of).sum::<u64>();
         println!(
-            "{side}P{side}C {delivery:?}: {pushed} values, {} kills, {} stops; {missing} values went with {deaths} \
-             dead consumers, {} came again; the ring counts {} deaths, {} slots skipped, {} values that came again",
+            "{}: {pushed} {}, {} kills, {} stops; {missing} went with {deaths} dead consumers, {} came again; the ring \
+             counts {} deaths, {} slots skipped, {} that came again",
+            name_of::<G>(plan),
+            G::NAME,
             storm.kills,
             storm.stops,
             storm.journal.again.load(SeqCst),
@@ -353,21 +379,33 @@ mod storm {
         if names.is_empty() { Ok(()) } else { Err(format!("left behind: {names:?}")) }
     }
 
+    fn name_of<G: Goods>(plan: &Plan) -> String {
+        let fleeting = if plan.fleeting { "_fleeting" } else { "" };
+        format!("storm_{}_{}_{:?}{fleeting}", plan.side, G::NAME, plan.delivery)
+    }
+
+    fn weather<G: Goods>(side: usize, delivery: Delivery, fleeting: bool, length: Duration) {
+        let plan = Plan { name: scratch(), side, delivery, fleeting };
+        label(&name_of::<G>(&plan));
+        if let Err(text) = run::<G>(&plan, length) {
+            println!("test {} ... FAILED ({text})", name_of::<G>(&plan));
+            std::process::exit(1);
+        }
+    }
+
     pub(super) fn main() {
         if std::env::args().any(|arg| arg == "--list") {
             return;
         }
         let seconds =
             std::env::var("RINGLANE_STORM_SECONDS").ok().and_then(|text| text.parse().ok());
-        let each = Duration::from_secs_f64(seconds.unwrap_or(5.0) / 4.0);
-        for side in [2, 4] {
-            for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
-                label(&format!("storm_{side}_{delivery:?}"));
-                if let Err(text) = run(side, delivery, each) {
-                    println!("test storm_{side}_{delivery:?} ... FAILED ({text})");
-                    std::process::exit(1);
-                }
-            }
+        let each = Duration::from_secs_f64(seconds.unwrap_or(5.0) / 10.0);
+        for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+            weather::<Values>(2, delivery, false, each);
+            weather::<Values>(2, delivery, true, each);
+            weather::<Values>(4, delivery, false, each);
+            weather::<Records>(2, delivery, true, each);
+            weather::<Records>(4, delivery, false, each);
         }
         println!("test result: ok");
     }

@@ -65,7 +65,8 @@ impl Turns {
     /// A position's turn, where words have it.
     #[inline(always)]
     fn bits(self, position: u64) -> u64 {
-        (position >> self.log).wrapping_add(1) << TURN_AT
+        // With its sign, so that the position before the first is in the turn before the first.
+        (position.cast_signed() >> self.log).wrapping_add(1).cast_unsigned() << TURN_AT
     }
 
     #[inline(always)]
@@ -155,5 +156,19 @@ impl Control {
     #[inline(always)]
     pub(crate) fn is_again(self) -> bool {
         self.0 >> GENERATION_AT & 1 == 1
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_before_the_first_is_published_in_any_capacity() {
+        for log in 0..40 {
+            let turns = Turns::of(1 << log);
+            assert_eq!(turns.turn(Control(0), u64::MAX), Turn::Current, "2^{log}");
+            assert_eq!(turns.turn(Control(0), 0), Turn::Earlier, "2^{log}");
+        }
     }
 }

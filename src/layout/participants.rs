@@ -8,7 +8,7 @@ use super::header::Kind;
 use super::part::Side;
 use super::role::Peer;
 use super::segment::Segment;
-use super::sole::Sole;
+use super::sole::{Sole, Standing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, fence};
 use crate::sys::{self, Access};
@@ -238,13 +238,19 @@ impl Place {
         }
         let (common, participant) = (segment.common(), segment.participant(index));
         let before = participant.status();
-        let generation = before.generation.wrapping_add(1);
+        let mut generation = before.generation.wrapping_add(1);
+        // Whoever was alone last may be signed for as long as it is remembered: nobody else signs so.
+        // Relaxed: if it had this place, the place's lock says that it is gone.
+        let last = Standing(common.sole.standing.load(Ordering::Relaxed)).last();
+        if last == (Owner { place: index as u8, generation: generation as u8 }) {
+            generation = generation.wrapping_add(1);
+        }
         let status = Status { generation, side, standing: standing::ATTACHED };
         let place = Place { lock, index, status, owner: sys::process_token() };
         if before.standing == standing::ATTACHED {
             place.certify(segment, index, before);
         }
-        if generation & 0xff == 0 {
+        if (generation as u8) < before.generation as u8 {
             sweep(&place);
         }
         common.members.used.fetch_max(index as u32 + 1, Ordering::Relaxed);

@@ -201,7 +201,7 @@ impl<G: Goods> Case<'_, G> {
         there
     }
 
-    fn act(&self, queue: &G::Queue, base: u64) {
+    pub(crate) fn act(&self, queue: &G::Queue, base: u64) {
         let things: [G::Thing; BATCH] = std::array::from_fn(|index| G::thing(base + index as u64));
         let mut mask = 0;
         let mut saw = |thing: &G::Thing| mask |= 1_u64 << bit(G::number(thing).expect("whole"));
@@ -335,7 +335,7 @@ impl<G: Goods> Case<'_, G> {
     }
 }
 
-fn open<G: Goods>(name: &Name) -> G::Queue {
+pub(crate) fn open<G: Goods>(name: &Name) -> G::Queue {
     G::open(name).expect("open")
 }
 

@@ -1,6 +1,7 @@
 //! Which operations, in which states, and how many points of each.
 
 use super::goods::{Goods, Of, Parcels};
+use super::heirs::Heirs;
 use super::journal::Journal;
 use super::lane::{Lane, PopBy, PushBy, Records, Values, Wide};
 use super::life::{self, Attach, Close, Corpse, Named};
@@ -441,6 +442,43 @@ impl Matrix {
         Ok(all)
     }
 
+    /// One that is alone dies in a push, and its place's generations come round while a newcomer is stopped.
+    fn heirs<G: Goods>(&mut self, many: &many::Many<G>) {
+        let journal = self.journal.clone();
+        let state = many::State { label: "alone", gone: 0, fill: 0, gap: false, alone: true };
+        let push = many::Case {
+            many,
+            journal: &journal,
+            deed: many::Deed::Push,
+            state,
+            first: many::First::Pop,
+            corpse: None,
+        };
+        let mut found = None;
+        // From before it says where it writes to before its value is there.
+        for before in [1, 4, 8, 12, 16, 24] {
+            let name = format!("{}_heirs_{before}", many.label);
+            if !self.begin(&name) {
+                continue;
+            }
+            if found.is_none() {
+                found = Some(bisect(&push, &journal));
+            }
+            let Some(Ok((trace, effect))) = &found else {
+                self.fail("no trace");
+                continue;
+            };
+            let step = effect.saturating_sub(before);
+            let cell = Heirs { journal: &journal, push: &push, trace, step };
+            match sweep(&cell, &journal, Fate::Pause, self.plan(SOME, None)) {
+                Ok(tally) => self.pass(Fate::Pause, tally),
+                Err(fault) => {
+                    self.fail(&format!("at step {}, {}: {}", fault.step, fault.at, fault.text));
+                }
+            }
+        }
+    }
+
     /// A flaw that must be found, and found for what it is: by one of its signs.
     fn flaw(&mut self, flaw: Flaw, (verb, op): (&str, Op), fate: Fate, signs: &[&str]) {
         let toy = Toy::new(flaw);
@@ -589,6 +627,7 @@ fn crowds(matrix: &mut Matrix) {
     matrix.crowd(&many::Many::<Of<Wide>>::new("many_wide", 4, Delivery::AtMostOnce), false);
     matrix.crowd(&many::Many::<Of<Wide>>::new("acked_wide", 2, Delivery::AtLeastOnce), false);
     matrix.pairs(&word("many", 4, Delivery::AtMostOnce));
+    matrix.heirs(&word("many", 4, Delivery::AtMostOnce));
     matrix.pairs(&word("acked", 4, Delivery::AtLeastOnce));
     let parcels = |label, delivery| many::Many::<Parcels>::new(label, 4, delivery);
     let (one, other) = (Delivery::AtMostOnce, Delivery::AtLeastOnce);

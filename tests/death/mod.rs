@@ -4,6 +4,7 @@ mod arena;
 mod call;
 mod give;
 mod goods;
+mod heirs;
 mod journal;
 mod lane;
 mod life;

@@ -1,9 +1,9 @@
 //! What every end of a queue for many has: a place among the participants, gates, a way to wait.
 
 use crate::error::Result;
-use crate::layout::{Crowd, Forum, Kind, Peer, Place, Segment, Side, Slots, Turns};
+use crate::layout::{Crowd, Forum, Kind, Owner, Peer, Place, Segment, Side, Slots, Turns};
 use crate::queue::end::Waits;
-use crate::ring::mpmc::{Held, Resolved, forget_sole, is_any_left, left_by, resolve};
+use crate::ring::mpmc::{Held, Resolved, is_any_left, left_by, resolve};
 use crate::sync::Ordering;
 #[cfg(not(loom))]
 use crate::wait::Watch;
@@ -39,7 +39,6 @@ impl Member {
         let turns = Turns::of(slots.capacity());
         let place = Place::acquire(segment, side, |place| {
             let owner = place.owner();
-            forget_sole(common, owner.place);
             left_by(common, slots, slots.capacity(), owner.place, |held| {
                 // Of whatever generation: those of the next 255 holders look like it, too.
                 settle(segment, slots, turns, held);
@@ -253,6 +252,16 @@ impl<T> Seat<T> {
             Side::Producer => &common.room,
             Side::Consumer => &common.items,
         }
+    }
+
+    /// Resolves what is held by an owner who is gone, and of whom nobody will know that soon.
+    pub(super) fn settle_all_of(&self, turns: Turns, owner: Owner) {
+        let (common, segment) = (self.forum().common(), self.forum().segment());
+        left_by(common, &self.slots, self.slots.capacity(), owner.place, |held| {
+            if held.owner() == owner {
+                settle(segment, &self.slots, turns, held);
+            }
+        });
     }
 
     /// Resolves a slot if its holder is gone. True if it is worth looking again.

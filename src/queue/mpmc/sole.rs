@@ -31,6 +31,10 @@ impl<T> Seat<T> {
                 && self.place().is_alone(self.forum().segment())
                 && ring.prepare_alone(common, &self.slots);
             let next = if alone { seen.alone(self.place().owner()) } else { seen.shared() };
+            if alone {
+                // Forgotten from now on. Nobody is left who could still claim for it, and it is gone itself.
+                self.settle_all_of(Turns::of(self.slots.capacity()), seen.last());
+            }
             // ORDERING(sole): Acquire and Release. Pairs with ORDERING(sole) in Seat::join.
             let changed =
                 standing.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed);

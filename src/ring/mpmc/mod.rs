@@ -32,7 +32,7 @@ mod sole;
 
 pub(crate) use receiver::{Look, Receiver, There};
 pub(crate) use sender::{Claimed, Sender};
-pub(crate) use sole::{claim_for, forget_sole};
+pub(crate) use sole::claim_for;
 
 use crate::layout::{Common, Control, LONGEST_RUN, Owner, Slots, State, Turn, Turns};
 use crate::sync::{AtomicU64, Ordering, spin_hint};

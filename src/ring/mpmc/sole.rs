@@ -18,8 +18,8 @@
 //! * M5. Only a producer that is attached, and sees nobody else on its side who lives, says that it is alone; and
 //!   each newcomer changes the standing after it has attached. So while somebody is alone nobody else claims.
 
+use super::Words;
 use super::sender::{HINT, Sender};
-use super::{LOOKS, Words};
 use crate::layout::{Common, Control, Owner, Standing, Turns};
 use crate::sync::{Ordering, light_fence};
 
@@ -114,19 +114,4 @@ pub(crate) fn claim_for(common: &Common, words: &impl Words, turns: Turns, owner
     // ORDERING(sole-end): Acquire. Pairs with ORDERING(sole-end) in Sender::claim_alone: all before it is published.
     let end = common.sole.end.load(Ordering::Acquire);
     claim_at(words, turns, owner, end.wrapping_sub(1));
-}
-
-/// That a former holder of a place was alone is history, before the place's generations come round. Who calls this holds
-/// the place, so that one is gone.
-pub(crate) fn forget_sole(common: &Common, place: u8) {
-    let standing = &common.sole.standing;
-    for _ in 0..LOOKS {
-        let seen = Standing(standing.load(Ordering::Relaxed));
-        if seen.holder().is_none_or(|holder| holder.place != place) {
-            break;
-        }
-        // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. If it fails a newcomer was faster.
-        let next = seen.shared().0;
-        let _ = standing.compare_exchange(seen.0, next, Ordering::Release, Ordering::Relaxed);
-    }
 }
