@@ -22,6 +22,9 @@ pub(crate) const DATA_ALIGN: usize = 4096;
 /// Bytes from slot to slot where a slot says what is in a block: the length of a record, and the control word.
 pub(super) const BLOCK_SLOT: usize = 16;
 
+/// Bytes of a claim that is not in its slot.
+const CLAIM: usize = 8;
+
 /// The smallest block: a cache line.
 pub(crate) const LEAST_BLOCK: usize = 64;
 
@@ -91,15 +94,22 @@ impl Kind {
         self == other || shared && self.has_blocks() == other.has_blocks()
     }
 
-    /// Bytes of the slots before the blocks, with pages of `page` bytes.
-    fn slots_len(self, capacity: usize, page: usize) -> Option<usize> {
-        match self.has_blocks() {
-            true => capacity.checked_mul(BLOCK_SLOT)?.checked_next_multiple_of(page),
-            false => Some(0),
-        }
+    /// Whether positions are claimed by words of their own, and not by their slots'.
+    fn claims_apart(self, stride: usize) -> bool {
+        self.is_shared() && !self.has_blocks() && super::slots::claims_apart(stride)
     }
 
-    /// Where the data begins, with pages of `page` bytes, but for slots before it.
+    /// Bytes of the slots before the blocks, or of the claims before the slots, with pages of `page` bytes.
+    fn table_len(self, capacity: usize, stride: usize, page: usize) -> Option<usize> {
+        let each = match self.has_blocks() {
+            true => BLOCK_SLOT,
+            false if self.claims_apart(stride) => CLAIM,
+            false => 0,
+        };
+        capacity.checked_mul(each)?.checked_next_multiple_of(page)
+    }
+
+    /// Where the data begins, with pages of `page` bytes, but for a table before it.
     fn data_at(self, page: usize) -> usize {
         match self.is_shared() {
             false => 2 * page,
@@ -255,8 +265,8 @@ impl Spec {
             .and_then(|n| n.checked_next_multiple_of(page))
             .filter(|n| *n <= isize::MAX as usize / 4)
             .ok_or_else(too_large)?;
-        let slots = self.kind.slots_len(self.capacity, page).ok_or_else(too_large)?;
-        let data_at = self.kind.data_at(page).checked_add(slots).ok_or_else(too_large)?;
+        let table = self.kind.table_len(self.capacity, self.stride, page).ok_or_else(too_large)?;
+        let data_at = self.kind.data_at(page).checked_add(table).ok_or_else(too_large)?;
         let capacity = if self.kind == Kind::Record { data_len } else { self.capacity };
         let mut type_name = [0; 64];
         let len = (0..=self.type_name.len().min(64))
@@ -311,6 +321,12 @@ impl Header {
             Some(kind) => (kind.data_at(self.consumer_at as usize) as u64, BLOCK_SLOT as u64),
             None => (self.data_at, self.stride),
         }
+    }
+
+    /// Where the claims are, if they are not in the slots.
+    pub(crate) fn claims_at(&self) -> Option<u64> {
+        let kind = Kind::of(self.kind).filter(|kind| kind.claims_apart(self.stride as usize))?;
+        Some(kind.data_at(self.consumer_at as usize) as u64)
     }
 
     /// Whether the values lie side by side, without sequence words.

@@ -71,6 +71,14 @@ impl Peek {
         Ok(u64::from_ne_bytes(bytes))
     }
 
+    /// The word by which a position of a ring for many is claimed.
+    pub(crate) fn claim(&self, position: u64) -> Result<u64> {
+        let Some(at) = self.header.claims_at() else { return self.slot(position) };
+        let mut bytes = [0; 8];
+        self.read(at.saturating_add((position & (self.header.capacity - 1)) * 8), &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
     /// One side's words, and whether its holder lives.
     pub(crate) fn part(&self, side: Side) -> Result<PartImage> {
         let at = match side {

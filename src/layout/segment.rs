@@ -62,6 +62,8 @@ struct Words {
     data: NonNull<AtomicU64>,
     /// The same as the data, but for blocks.
     slots: NonNull<AtomicU64>,
+    /// The same as the slots, if there are none.
+    claims: NonNull<AtomicU64>,
     #[cfg(not(loom))]
     mapping: crate::shm::Mapping,
     #[cfg(loom)]
@@ -261,6 +263,10 @@ impl Segment {
         self.words.slots
     }
 
+    pub(super) fn claims(&self) -> NonNull<AtomicU64> {
+        self.words.claims
+    }
+
     /// In a model: how many words are before the slots.
     #[cfg(loom)]
     pub(super) fn slots_at(&self) -> usize {
@@ -301,6 +307,12 @@ impl Words {
                 _ => position.wrapping_add(1).wrapping_sub(header.capacity),
             };
             sequence.store(before, Ordering::Relaxed);
+            if header.claims_at().is_some() {
+                let index = position & (header.capacity - 1);
+                // SAFETY: there is a claim for each slot.
+                unsafe { plain::word_at(self.claims, index as usize) }
+                    .store(before, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -368,6 +380,7 @@ impl Words {
             participants: at(header.consumer_at as usize).cast(),
             data: at(control).cast(),
             slots: at(header.slots().0 as usize).cast(),
+            claims: at(header.claims_at().unwrap_or(header.slots().0) as usize).cast(),
             mapping,
         })
     }
@@ -419,7 +432,9 @@ impl Words {
     fn new(_memory: &SharedMemory, header: &Header, how: &Create) -> Result<Words> {
         let parts = Box::new([Part::new(how.start), Part::new(how.start)]);
         let words = slots_at(header) as u64 + header.slots().1 * header.capacity / 8;
-        let words = words.max(header.data_len / 8);
+        let claims_at = words.max(header.data_len / 8);
+        // There is no harm in claims that nobody uses.
+        let words = claims_at + header.capacity;
         let data: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
         let common = Box::new(Common::new());
         let participants: Box<[Participant]> = (0..PLACES).map(|_| Participant::new()).collect();
@@ -430,6 +445,7 @@ impl Words {
             participants: NonNull::from(&participants[0]),
             data: NonNull::from(&data[0]),
             slots: NonNull::from(&data[slots_at(header)]),
+            claims: NonNull::from(&data[claims_at as usize]),
             _heap: (parts, data, common, participants),
             watches: (0..words).map(|_| crate::sync::Watch::new()).collect(),
         })

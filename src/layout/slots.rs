@@ -27,12 +27,20 @@ pub(crate) const fn stride_of(size: usize) -> usize {
     }
 }
 
+/// Whether a slot is so long that the word by which its position is claimed is not its own: who looks for a value then
+/// takes no line away from who claims, and a slot's line goes to its producer once, and not for the claim and again
+/// for the publication.
+pub(super) const fn claims_apart(stride: usize) -> bool {
+    stride > 2 * WORD
+}
+
 /// The values of an SPSC ring of `T`: slots of `value | sequence word`, or values side by side.
 pub(crate) struct Slots<T> {
     /// Keeps the words mapped.
     #[cfg_attr(not(loom), expect(dead_code, reason = "only kept"))]
     segment: Arc<Segment>,
     at: NonNull<AtomicU64>,
+    claims: NonNull<AtomicU64>,
     mask: u64,
     dense: bool,
     _values: PhantomData<fn(T) -> T>,
@@ -74,6 +82,7 @@ impl<T> Slots<T> {
         Slots {
             segment: Arc::clone(segment),
             at: segment.slots(),
+            claims: segment.claims(),
             mask: header.capacity - 1,
             dense,
             _values: PhantomData,
@@ -90,6 +99,20 @@ impl<T> Slots<T> {
             segment: &self.segment,
             _slots: PhantomData,
         }
+    }
+
+    /// Whether positions are claimed by words of their own, in a ring for many.
+    pub(crate) const APART: bool = claims_apart(Self::STRIDE);
+
+    /// The word by which a position of a ring for many is claimed.
+    #[inline(always)]
+    pub(crate) fn claim(&self, position: u64) -> &AtomicU64 {
+        if !Self::APART {
+            return self.cells().sequence(position);
+        }
+        // SAFETY: there is one for each slot, or else the slots themselves, which are longer; and the mask keeps the
+        // index below the capacity.
+        unsafe { plain::word_at(self.claims, (position & self.mask) as usize) }
     }
 
     pub(crate) fn capacity(&self) -> u64 {

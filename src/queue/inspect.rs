@@ -276,7 +276,8 @@ fn look_at_many(peek: &Peek) -> Result<(Report, u64)> {
     let head = peek.head()?;
     // A slot that cannot be read any more holds nothing.
     let slot = |at| peek.slot(at).unwrap_or(0);
-    let (used, values) = ring::mpmc::depth(head, header.capacity, slot);
+    let claim = |at| peek.claim(at).unwrap_or(0);
+    let (used, values) = ring::mpmc::depth(head, header.capacity, slot, claim);
     let kind = Kind::of(header.kind);
     // Where there are blocks, their bytes are what counts.
     let (kind_is, unit) = match kind.is_some_and(Kind::has_blocks) {

@@ -291,6 +291,7 @@ impl<T: Plain> Consumer<T> {
     ) -> Popped<R> {
         self.ring.renew();
         self.seat.ask = true;
+        let mut attempt = |c: &mut Self| attempt(c).map_err(|nothing| c.find_claim(nothing));
         let mut nothing = match attempt(self) {
             Ok(value) => return Ok(value),
             Err(nothing) => nothing,
@@ -322,6 +323,14 @@ impl<T: Plain> Consumer<T> {
             };
         }
         Err(PopError::Empty)
+    }
+
+    /// What looks empty may be claimed, where slots do not say that.
+    fn find_claim(&self, nothing: Nothing) -> Nothing {
+        match (nothing, self.ring.find_claim(&self.seat.slots)) {
+            (Nothing::Empty, Some(held)) => Nothing::Pending(held),
+            (nothing, _) => nothing,
+        }
     }
 
     /// Resolves a slot if its holder is gone. True if it is worth looking again.
@@ -393,15 +402,19 @@ impl<T: Plain> Consumer<T> {
             c.ring.renew();
             // An attempt may ask the kernel about other slots.
             let ask = c.seat.ask;
-            match attempt(c) {
-                Ok(value) => Some(Ok(value)),
-                Err(Nothing::Pending(mut held)) => {
-                    // The kernel is asked once in a while, not at each look.
+            let nothing = match attempt(c) {
+                Ok(value) => return Some(Ok(value)),
+                Err(nothing) => nothing,
+            };
+            // The kernel is asked once in a while, not at each look, and claims are the producers' lines.
+            if !ask && !c.seat.others_closed() {
+                return None;
+            }
+            let mut attempt = |c: &mut Self| attempt(c).map_err(|nothing| c.find_claim(nothing));
+            match c.find_claim(nothing) {
+                Nothing::Pending(mut held) => {
                     c.seat.ask = false;
-                    if !ask {
-                        return None;
-                    }
-                    while c.settle(held) {
+                    while ask && c.settle(held) {
                         held = match attempt(c) {
                             Ok(value) => return Some(Ok(value)),
                             Err(Nothing::Empty) => return None,
@@ -410,14 +423,14 @@ impl<T: Plain> Consumer<T> {
                     }
                     None
                 }
-                Err(Nothing::Empty) if c.seat.others_closed() => match attempt(c) {
+                Nothing::Empty if c.seat.others_closed() => match attempt(c) {
                     Ok(value) => Some(Ok(value)),
                     Err(Nothing::Empty) if !c.ring.is_spent() && !c.seat.may_come_again() => {
                         Some(Err(PopError::Closed))
                     }
                     Err(_) => None,
                 },
-                Err(Nothing::Empty) => None,
+                Nothing::Empty => None,
             }
         };
         let done = block(self, |c| &mut c.seat, timeout, Self::poll, tried);
@@ -581,7 +594,8 @@ impl<T: Plain> Consumer<T> {
         let slots = &self.seat.slots;
         let head = self.seat.forum().common().head.load(Ordering::Relaxed);
         let word = |position| slots.cells().sequence(position).load(Ordering::Relaxed);
-        depth(head, slots.capacity(), word).1 as usize
+        let claim = |position| slots.claim(position).load(Ordering::Relaxed);
+        depth(head, slots.capacity(), word, claim).1 as usize
     }
 
     /// What the producers are together: alive if one of them is; else dead if one died and no other has come

@@ -268,6 +268,9 @@ impl<T> Seat<T> {
     #[cold]
     pub(super) fn settle(&self, turns: Turns, held: Held) -> bool {
         let segment = self.forum().segment();
+        if !held.is_held(turns) {
+            return true;
+        }
         if !self.place().is_gone(segment, held.owner()) {
             return false;
         }

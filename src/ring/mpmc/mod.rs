@@ -57,14 +57,25 @@ fn back_off() {
 
 /// Positions as words: what the ring needs of its slots.
 pub(crate) trait Words {
+    /// Whether positions are claimed by words of their own.
+    const APART: bool;
     /// The control word of the slot that a position falls into.
     fn word(&self, position: u64) -> &AtomicU64;
+    /// The word by which a position is claimed.
+    fn claim(&self, position: u64) -> &AtomicU64;
 }
 
 impl<T> Words for Slots<T> {
+    const APART: bool = Slots::<T>::APART;
+
     #[inline(always)]
     fn word(&self, position: u64) -> &AtomicU64 {
         self.cells().sequence(position)
+    }
+
+    #[inline(always)]
+    fn claim(&self, position: u64) -> &AtomicU64 {
+        Slots::claim(self, position)
     }
 }
 
@@ -72,10 +83,31 @@ impl<T> Words for Slots<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) position: u64,
+    /// What its words say together.
     word: Control,
+    /// The slot's own.
+    slot: Control,
 }
 
 impl Held {
+    /// What there is at a position: what the slot says, or, while that is of an earlier turn, the claim.
+    fn at(words: &impl Words, turns: Turns, position: u64) -> Held {
+        // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
+        let slot = Control(words.word(position).load(Ordering::Acquire));
+        let mut word = slot;
+        if turns.is_earlier(slot, position) {
+            // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim.
+            word = Control(words.claim(position).load(Ordering::Acquire));
+        }
+        Held { position, word, slot }
+    }
+
+    /// Whether somebody holds it.
+    pub(crate) fn is_held(self, turns: Turns) -> bool {
+        let held = matches!(self.word.state(), State::Claimed | State::Taken);
+        held && turns.turn(self.word, self.position) == Turn::Current
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         self.word.owner()
     }
@@ -127,17 +159,19 @@ pub(crate) fn resolve(
     held: Held,
 ) -> Option<Resolved> {
     let (position, seen) = (held.position, held.word);
+    if !held.is_held(turns) {
+        return None;
+    }
     let (word, resolved) = match seen.state() {
         State::Claimed => (turns.skipped(position, seen.run()), Resolved::Skipped(seen.run())),
-        State::Taken => (turns.again(position, seen.run()), Resolved::Again),
-        State::Published | State::Skipped => return None,
+        _ => (turns.again(position, seen.run()), Resolved::Again),
     };
     // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::take: the value that comes again has
     // been seen by whoever took it first, and by us through its word. Or in Receiver::look and pass: what the dead wrote
     // comes before what the next one writes there.
     words
         .word(position)
-        .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
+        .compare_exchange(held.slot.0, word.0, Ordering::Release, Ordering::Relaxed)
         .ok()?;
     if resolved == Resolved::Again {
         come_again(common);
@@ -156,10 +190,10 @@ fn sweep(
     let turns = Turns::of(capacity);
     let mut position = common.head.load(Ordering::Relaxed);
     for _ in 0..capacity.saturating_add(u64::from(LOOKS)) {
-        let word = Control(words.word(position).load(Ordering::Relaxed));
-        match turns.turn(word, position) {
-            Turn::Current if !more(Held { position, word }) => return false,
-            Turn::Current => position = position.wrapping_add(word.run()),
+        let held = Held::at(words, turns, position);
+        match turns.turn(held.word, position) {
+            Turn::Current if !more(held) => return false,
+            Turn::Current => position = position.wrapping_add(held.word.run()),
             Turn::Later => position = common.head.load(Ordering::Relaxed),
             Turn::Earlier => return true,
         }
@@ -176,8 +210,7 @@ pub(crate) fn left_by(
     mut find: impl FnMut(Held),
 ) {
     sweep(common, words, capacity, |held| {
-        let is_held = matches!(held.word.state(), State::Claimed | State::Taken);
-        if is_held && held.owner().place == place {
+        if held.is_held(Turns::of(capacity)) && held.owner().place == place {
             find(held);
         }
         true
@@ -194,19 +227,26 @@ pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) ->
 /// Who holds what is at the head, if somebody does.
 pub(crate) fn first_held(common: &Common, words: &impl Words, turns: Turns) -> Option<Held> {
     let position = common.head.load(Ordering::Relaxed);
-    // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
-    let word = Control(words.word(position).load(Ordering::Acquire));
-    let held = matches!(word.state(), State::Claimed | State::Taken);
-    (held && turns.turn(word, position) == Turn::Current).then_some(Held { position, word })
+    let held = Held::at(words, turns, position);
+    held.is_held(turns).then_some(held)
 }
 
-/// How many positions from the head on have been claimed, and how many of them hold values; `tail` is a hint.
-pub(crate) fn depth(head: u64, capacity: u64, word: impl Fn(u64) -> u64) -> (u64, u64) {
+/// How many positions from the head on have been claimed, and how many of them hold values. `word` reads a slot's word,
+/// and `claim` that of the claim.
+pub(crate) fn depth(
+    head: u64,
+    capacity: u64,
+    word: impl Fn(u64) -> u64,
+    claim: impl Fn(u64) -> u64,
+) -> (u64, u64) {
     let turns = Turns::of(capacity);
     let (mut used, mut values) = (0, 0);
     while used < capacity {
         let position = head.wrapping_add(used);
-        let seen = Control(word(position));
+        let mut seen = Control(word(position));
+        if turns.is_earlier(seen, position) {
+            seen = Control(claim(position));
+        }
         if turns.turn(seen, position) != Turn::Current {
             break;
         }

@@ -91,14 +91,26 @@ impl Receiver {
                     self.made_room |= self.advance(common, seen.run());
                 }
                 // Words of a claim are seen at the head only: what is before it was published or skipped.
-                (Turn::Current, _) => return Look::Pending(Held { position, word: seen }),
-                // Nobody has claimed it, so nothing can be behind it, and the head is not either.
+                (Turn::Current, _) => {
+                    return Look::Pending(Held { position, word: seen, slot: seen });
+                }
+                // Nobody has published it, so nothing can be behind it, and the head is not either.
                 (Turn::Earlier, _) => return Look::Empty,
                 (Turn::Later, _) => self.cursor = common.head.load(Ordering::Relaxed),
             }
             self.spend(1);
         }
         Look::Empty
+    }
+
+    /// Who has claimed what was looked at last and found empty, if its slot does not say that.
+    #[inline(always)]
+    pub(crate) fn find_claim<W: Words>(&self, words: &W) -> Option<Held> {
+        if !W::APART {
+            return None;
+        }
+        let held = Held::at(words, self.turns, self.cursor);
+        (!self.turns.is_earlier(held.word, self.cursor)).then_some(held)
     }
 
     /// Whether there is room that those who wait for it have to be told of, because nothing was taken after it
@@ -178,7 +190,7 @@ impl Receiver {
                     }
                 }
                 (Turn::Current, State::Claimed) => {
-                    return Look::Pending(Held { position, word: seen });
+                    return Look::Pending(Held { position, word: seen, slot: seen });
                 }
                 (Turn::Current, _) => self.cursor = position.wrapping_add(seen.run()),
                 (Turn::Earlier, _) => return Look::Empty,
@@ -226,7 +238,7 @@ impl Receiver {
                     return true;
                 }
                 (Turn::Current, State::Taken) if word.owner() != self.owner => {
-                    find(Held { position, word });
+                    find(Held { position, word, slot: word });
                 }
                 (Turn::Current, _) => {}
                 // Others have gone on meanwhile.

@@ -98,7 +98,7 @@ impl Sender {
         position: u64,
         run: u64,
     ) -> Option<Claimed> {
-        let word = words.word(position);
+        let word = words.claim(position);
         let seen = Control(word.load(Ordering::Relaxed));
         if !self.turns.is_earlier(seen, position) {
             return None;
@@ -192,7 +192,7 @@ impl Sender {
             // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
             // first of a run are there before we look at them. No model: in loom a compare-and-swap meets the
             // last store in any case.
-            let seen = Control(words.word(position).load(Ordering::Acquire));
+            let seen = Control(words.claim(position).load(Ordering::Acquire));
             match self.turns.turn(seen, position) {
                 Turn::Current => {
                     self.cursor = position.wrapping_add(seen.run());
@@ -239,9 +239,14 @@ impl Sender {
     /// Makes what is in a claim visible: a value in each slot, or, `as_one`, one thing in all of them. This is
     /// the commit.
     #[inline(always)]
-    pub(crate) fn publish(&self, words: &impl Words, claimed: Claimed, as_one: bool) {
+    pub(crate) fn publish<W: Words>(&self, words: &W, claimed: Claimed, as_one: bool) {
         for index in (0..claimed.run).rev() {
             let position = claimed.position.wrapping_add(index);
+            if W::APART && index > 0 {
+                // Nobody looks at it in this turn: so that it is not of long ago when turns come round.
+                let word = self.turns.claimed(position, self.owner, 1);
+                words.claim(position).store(word.0, Ordering::Relaxed);
+            }
             // The words behind the first say nothing there, but that they are not of long ago: turns come round.
             let run = if as_one && index == 0 { claimed.run } else { 1 };
             let word = self.turns.published(position, run);

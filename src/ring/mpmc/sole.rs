@@ -44,7 +44,7 @@ impl Sender {
     /// where a producer that is alone begins.
     pub(crate) fn prepare_alone(&mut self, common: &Common, words: &impl Words) -> bool {
         let end = self.find_end(common, words);
-        let seen = Control(words.word(end).load(Ordering::Relaxed));
+        let seen = Control(words.claim(end).load(Ordering::Relaxed));
         // Relaxed: whoever reads it has seen the standing that comes after it.
         common.sole.end.store(end, Ordering::Relaxed);
         self.turns().is_earlier(seen, end)
@@ -53,7 +53,7 @@ impl Sender {
     /// The next position, if this producer is alone and there is room. It must be published in the same call: nobody
     /// sees that it is held.
     #[inline(always)]
-    pub(crate) fn claim_alone(&mut self, common: &Common, words: &impl Words) -> Option<u64> {
+    pub(crate) fn claim_alone<W: Words>(&mut self, common: &Common, words: &W) -> Option<u64> {
         let sole = &common.sole;
         if !self.is_alone() || sole.standing.load(Ordering::Relaxed) != self.sole {
             // So that it is not looked at again.
@@ -72,6 +72,12 @@ impl Sender {
         if sole.standing.load(Ordering::Relaxed) != self.sole {
             return self.claim_joined(common, words);
         }
+        if W::APART {
+            // Those who walk over what is claimed do not look at the slot, which says it else. If a newcomer claims it for
+            // us it writes the same.
+            let claim = self.turns().claimed(position, self.owner(), 1);
+            words.claim(position).store(claim.0, Ordering::Relaxed);
+        }
         self.cursor = end;
         if position.is_multiple_of(HINT) {
             // Not behind this position: if we die here, nobody has claimed it.
@@ -87,7 +93,7 @@ impl Sender {
         self.sole = 0;
         let position = self.cursor;
         let claim = claim_at(words, self.turns(), self.owner(), position);
-        if Control(words.word(position).load(Ordering::Relaxed)) != claim {
+        if Control(words.claim(position).load(Ordering::Relaxed)) != claim {
             return None;
         }
         self.went_to(common, position.wrapping_add(1));
@@ -97,7 +103,7 @@ impl Sender {
 
 /// The claim of one position in somebody's name, written if nobody has claimed it.
 fn claim_at(words: &impl Words, turns: Turns, owner: Owner, position: u64) -> Control {
-    let word = words.word(position);
+    let word = words.claim(position);
     let seen = Control(word.load(Ordering::Relaxed));
     let claim = turns.claimed(position, owner, 1);
     if turns.is_earlier(seen, position) {
