@@ -146,6 +146,13 @@ impl Control {
         }
     }
 
+    /// Whether it is of one turn in a million: words that nobody needs are written then, so that none is of long ago
+    /// when turns come round.
+    #[inline(always)]
+    pub(crate) fn is_to_be_renewed(self) -> bool {
+        self.0 >> TURN_AT & 0xf_ffff == 0
+    }
+
     /// From this slot to the next of which there is something to say.
     #[inline(always)]
     pub(crate) fn run(self) -> u64 {

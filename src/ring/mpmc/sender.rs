@@ -1,6 +1,6 @@
 //! The producers' side: claiming positions and publishing them.
 
-use super::{LOOKS, Words, back_off};
+use super::{Held, LOOKS, Words, back_off};
 use crate::layout::{Common, Control, Owner, Slots, Turn, Turns};
 use crate::plain::Plain;
 use crate::sync::{Ordering, store_among_swaps};
@@ -189,10 +189,8 @@ impl Sender {
         while *looks > 0 {
             *looks -= 1;
             let position = self.cursor;
-            // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the
-            // first of a run are there before we look at them. No model: in loom a compare-and-swap meets the
-            // last store in any case.
-            let seen = Control(words.claim(position).load(Ordering::Acquire));
+            // Both: one that was alone has published without a claim.
+            let seen = Held::at(words, self.turns, position).word;
             match self.turns.turn(seen, position) {
                 Turn::Current => {
                     self.cursor = position.wrapping_add(seen.run());

@@ -18,7 +18,7 @@
 //! * M5. Only a producer that is attached, and sees nobody else on its side who lives, says that it is alone; and
 //!   each newcomer changes the standing after it has attached. So while somebody is alone nobody else claims.
 
-use super::Words;
+use super::{Held, Words};
 use super::sender::{HINT, Sender};
 use crate::layout::{Common, Control, Owner, Standing, Turns};
 use crate::sync::{Ordering, light_fence};
@@ -44,7 +44,7 @@ impl Sender {
     /// where a producer that is alone begins.
     pub(crate) fn prepare_alone(&mut self, common: &Common, words: &impl Words) -> bool {
         let end = self.find_end(common, words);
-        let seen = Control(words.claim(end).load(Ordering::Relaxed));
+        let seen = Held::at(words, self.turns(), end).word;
         // Relaxed: whoever reads it has seen the standing that comes after it.
         common.sole.end.store(end, Ordering::Relaxed);
         self.turns().is_earlier(seen, end)
@@ -72,10 +72,10 @@ impl Sender {
         if sole.standing.load(Ordering::Relaxed) != self.sole {
             return self.claim_joined(common, words);
         }
-        if W::APART {
-            // Those who walk over what is claimed do not look at the slot, which says it else. If a newcomer claims it for
-            // us it writes the same.
-            let claim = self.turns().claimed(position, self.owner(), 1);
+        let claim = self.turns().claimed(position, self.owner(), 1);
+        if W::APART && claim.is_to_be_renewed() {
+            // Nobody needs it: so that it is not of long ago when turns come round. If a newcomer claims the position for us
+            // it writes the same.
             words.claim(position).store(claim.0, Ordering::Relaxed);
         }
         self.cursor = end;
