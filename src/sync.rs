@@ -30,6 +30,7 @@ pub(crate) fn light_fence() {
 /// A store to a word that another one may swap at the same time. Loom knows no order of two stores that nothing
 /// orders, where the language has one; of swaps it does, so there it is one.
 #[inline(always)]
+#[cfg_attr(loom, track_caller)]
 pub(crate) fn store_among_swaps(word: &AtomicU64, value: u64, ordering: Ordering) {
     #[cfg(loom)]
     word.swap(value, ordering);

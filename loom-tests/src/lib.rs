@@ -11,6 +11,24 @@ pub fn model(scenario: impl Fn() + Sync + Send + 'static) {
     explore(true, 2, scenario);
 }
 
+/// The same with up to three preemptions, for scenarios that are short.
+///
+/// # Panics
+/// As above.
+#[cfg(loom)]
+pub fn deep_model(scenario: impl Fn() + Sync + Send + 'static) {
+    explore(true, 3, scenario);
+}
+
+/// The same with one preemption, for scenarios that are long and need no more.
+///
+/// # Panics
+/// As above.
+#[cfg(loom)]
+pub fn shallow_model(scenario: impl Fn() + Sync + Send + 'static) {
+    explore(true, 1, scenario);
+}
+
 /// The same for scenarios that are long, or without compare-and-swaps: with up to three preemptions, but without the
 /// interleavings that loom leaves out, see `Met` in the library's `src/sync.rs`.
 #[cfg(loom)]

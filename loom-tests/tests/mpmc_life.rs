@@ -3,11 +3,12 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::model;
+use loom_tests::{model, shallow_model};
 use ringlane::model::{Fences, die_with, kernel};
 use ringlane::mpmc::{Consumer, Delivery, Queue};
 use ringlane::mpmc_record;
 use ringlane::{Peer, PopError, Wait};
+use std::sync::Arc;
 
 fn queue(delivery: Delivery) -> Queue<u64> {
     Queue::<u64>::options().capacity(2).delivery(delivery).private().unwrap()
@@ -77,6 +78,44 @@ fn a_newcomer_that_has_taken_is_not_taken_for_gone() {
     });
 }
 
+/// It took what another one gave back, behind the place where the onlooker goes on.
+#[test]
+fn a_newcomer_that_took_what_came_again_is_not_taken_for_gone() {
+    shallow_model(|| {
+        kernel(Fences::Naps);
+        let queue = queue(Delivery::AtLeastOnce);
+        let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let mut first = one.clone();
+        producer.try_push(1).unwrap();
+        let taken = first.try_take().unwrap();
+        assert_eq!(one.try_pop(), Err(PopError::Empty));
+        let thread = thread::spawn(move || {
+            let taken = one.try_take().is_ok_and(|taken| taken.acknowledge() == 1);
+            (taken, one)
+        });
+        drop(taken);
+        let mut other = queue.consumer().unwrap();
+        let mine = other.try_take().map(std::mem::forget).is_ok();
+        let (theirs, _one) = thread.join().unwrap();
+        assert!(mine != theirs, "both, or none: {mine}");
+    });
+}
+
+/// Who looks who is there, and sees that something has changed, sees what it was.
+#[test]
+fn a_close_is_seen_once_something_has_changed() {
+    model(|| {
+        kernel(Fences::Naps);
+        let queue = queue(Delivery::AtMostOnce);
+        let (mut consumer, producer) = (queue.consumer().unwrap(), queue.producer().unwrap());
+        let thread = thread::spawn(move || producer.close());
+        let first = consumer.try_pop();
+        assert!(matches!(first, Err(PopError::Empty | PopError::Closed)));
+        thread.join().unwrap();
+        assert_eq!(consumer.try_pop(), Err(PopError::Closed));
+    });
+}
+
 /// The consumer looks who is there because another one closed before, and finds the last close by chance.
 #[test]
 fn what_was_pushed_before_the_last_close_comes_before_it() {
@@ -115,17 +154,17 @@ fn what_was_pushed_before_a_death_comes_before_it() {
     });
 }
 
-/// Room that a dead producer wrote to is given up by one, passed by another, and written to.
+/// Room that a dead producer wrote to is given up by one, passed by another, and written to. Neither of those who live
+/// asks the kernel meanwhile, which would order it, too.
 #[test]
 fn what_the_dead_wrote_comes_before_what_the_living_write_there() {
     model(|| {
-        // The second one reaches the first, which is alone, by the heavy fence.
-        kernel(Fences::Both);
+        kernel(Fences::Naps);
         let mut options = mpmc_record::Queue::options();
         let queue = options.capacity(64).longest(1).private().unwrap();
-        let (mut dead, mut producer) = (queue.producer().unwrap(), queue.producer().unwrap());
-        kernel(Fences::Naps);
         let (mut consumer, mut other) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+        let (mut dead, mut producer) = (queue.producer().unwrap(), queue.producer().unwrap());
+        assert_eq!(other.try_pop(), Err(PopError::Empty));
         let thread = thread::spawn(move || {
             if let Ok(mut room) = dead.try_reserve(1) {
                 room.write_at(0, &[1]);
@@ -162,6 +201,28 @@ fn what_the_dead_held_comes_again_whole() {
         assert!(first.is_ok_and(|value| value == 1) || first.is_err_and(|error| error.is_empty()));
         let _producer = thread.join().unwrap();
         assert!(first.is_ok() || one.try_pop() == Ok(1));
+    });
+}
+
+/// Each of them sees the other one, be it that the other one was faster: neither goes without claims. Who finds the other
+/// one alone knows where it began, and not what the word said before, which is behind the ring's first position.
+#[test]
+fn two_that_come_at_once_are_not_alone() {
+    shallow_model(|| {
+        let queue = Queue::<u64>::options().capacity(2).start(u64::MAX).private().unwrap();
+        let (mut consumer, queue) = (queue.consumer().unwrap(), Arc::new(queue));
+        let theirs = Arc::clone(&queue);
+        let thread = thread::spawn(move || {
+            let mut producer = theirs.producer().unwrap();
+            producer.try_push(1).unwrap();
+            producer
+        });
+        let mut producer = queue.producer().unwrap();
+        producer.try_push(2).unwrap();
+        let _other = thread.join().unwrap();
+        let mut got = [consumer.try_pop().unwrap(), consumer.try_pop().unwrap()];
+        got.sort();
+        assert_eq!(got, [1, 2]);
     });
 }
 

@@ -129,6 +129,26 @@ fn what_is_given_up_is_not_written_any_more() {
     }
 }
 
+/// The producer moves the head over a block itself, looks at the word of the one before it only, and writes to both.
+#[test]
+fn a_record_is_not_written_before_what_was_in_all_of_its_blocks_was_read() {
+    model(|| {
+        kernel(Fences::Naps);
+        let queue = queue(2, 0, Delivery::AtLeastOnce);
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        assert!(push(&mut producer, 1, &[1]) && push(&mut producer, 1, &[2]));
+        assert_eq!(consumer.try_pop(), Ok(vec![1]));
+        let thread = thread::spawn(move || {
+            assert_eq!(consumer.try_pop(), Ok(vec![2]));
+            consumer
+        });
+        if let Ok(mut room) = producer.try_reserve(2 * BLOCK) {
+            room.write_at(BLOCK, &[3]);
+        }
+        let _consumer = thread.join().unwrap();
+    });
+}
+
 #[test]
 fn what_is_given_back_comes_again_whole() {
     model(|| {

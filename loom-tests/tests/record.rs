@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::coarse_model as model;
+use loom_tests::deep_model as model;
 use ringlane::record::{Consumer, Producer, Queue};
 use ringlane::{PopError, Wait};
 

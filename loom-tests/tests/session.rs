@@ -6,7 +6,7 @@ use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::model;
 use ringlane::model::{Fences, die_with, kernel};
-use ringlane::session::Session;
+use ringlane::session::{Server, ServiceName, Session};
 use ringlane::{Peer, SessionError, Wait};
 
 const CANCELLED: SessionError = SessionError::Cancelled { done: 0 };
@@ -116,6 +116,24 @@ fn what_was_done_before_a_cancel_is_seen_after_it() {
             canceller.cancel();
         });
         if one.try_recv() == Err(CANCELLED) {
+            assert_eq!(done.load(Relaxed), 1);
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_done_before_a_server_is_cancelled_is_seen_after_it() {
+    model(|| {
+        let name = format!("ringlane model {}", std::process::id());
+        let server = Server::bind(&ServiceName::new(&name).unwrap()).unwrap();
+        let (canceller, done) = (server.canceller(), Arc::new(AtomicU64::new(0)));
+        let theirs = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            theirs.store(1, Relaxed);
+            canceller.cancel();
+        });
+        if server.try_accept().is_err() {
             assert_eq!(done.load(Relaxed), 1);
         }
         thread.join().unwrap();

@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use loom_tests::coarse_model as model;
+use loom_tests::deep_model as model;
 use ringlane::model::{Fences, kernel};
 use ringlane::spsc::{Consumer, Layout, Producer, Queue};
 use ringlane::{Peer, PopError, PushError, Wait};

@@ -166,8 +166,17 @@ impl<'a, T> Cells<'a, T> {
     /// Where the value lies, side by side with the others.
     #[inline(always)]
     fn beside(self, position: u64) -> NonNull<u8> {
+        let offset = self.index(position) * size_of::<T>();
         // SAFETY: the index is below the capacity, and `of` checked that the data holds as many values.
-        unsafe { self.at.cast::<u8>().add(self.index(position) * size_of::<T>()) }
+        #[cfg(not(loom))]
+        unsafe {
+            self.at.cast::<u8>().add(offset)
+        }
+        // SAFETY: as above. A model's words are longer than the eight bytes that they stand for.
+        #[cfg(loom)]
+        unsafe {
+            self.at.add(offset / WORD).cast()
+        }
     }
 
     /// Where the value lies.

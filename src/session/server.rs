@@ -102,7 +102,7 @@ impl Canceller {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn cancel(&self) {
-        // ORDERING(stop): Release. Pairs with ORDERING(stop) in Server::check. No model: a server listens in none.
+        // ORDERING(stop): Release. Pairs with ORDERING(stop) in Server::check.
         self.0.set.store(1, Ordering::Release);
         sys::raise(&self.0.flag);
     }
@@ -332,7 +332,7 @@ impl Server {
 
 impl Inner {
     fn check(&self) -> Result<()> {
-        // ORDERING(stop): Acquire. Pairs with ORDERING(stop) in Canceller::cancel. No model: as there.
+        // ORDERING(stop): Acquire. Pairs with ORDERING(stop) in Canceller::cancel.
         if self.stop.set.load(Ordering::Acquire) != 0 {
             return Err(Error::new(ErrorKind::Cancelled, "the server was cancelled"));
         }

@@ -82,7 +82,8 @@ pub(crate) struct Lock(Option<Handle>);
 
 pub(crate) fn try_lock(handle: Handle, byte: u32) -> Result<Option<Lock>> {
     let _held = QUEUE.0.lock().expect("no model panics with the lock held");
-    Ok(set_lock(&handle, byte, 1)?.then_some(Lock(Some(handle))))
+    // Not made where it is refused: to drop it would take the mutex again.
+    Ok(set_lock(&handle, byte, 1)?.then(|| Lock(Some(handle))))
 }
 
 pub(crate) fn is_locked_beside(lock: &Lock, byte: u32) -> Result<bool> {

@@ -57,8 +57,8 @@ impl Bell {
     /// Says that this side is about to sleep. After this, and before [`sleep`](Self::sleep), the caller
     /// looks once more at what it waits for; in any case it then calls [`withdraw`](Self::withdraw).
     pub(crate) fn announce(&self, own: &Gate, peer: &Gate) -> Announced {
-        // ORDERING(epoch): Acquire. Pairs with ORDERING(epoch) in Bell::shout. No model: the fence below orders it there.
-        let epoch = peer.epoch.load(Ordering::Acquire);
+        // Relaxed: the fence below acquires for it.
+        let epoch = peer.epoch.load(Ordering::Relaxed);
         let awake = own.sleep.load(Ordering::Relaxed) & !1;
         // ORDERING(sleep): Release. Pairs with ORDERING(sleep) in Bell::call. No model: loom reorders no read
         // with a later write.
@@ -67,6 +67,8 @@ impl Bell {
         // Bell::notify: either the peer sees the odd word, or we see what it published before it looked.
         // ORDERING(attach): SeqCst fence. Pairs with ORDERING(attach) in Role::acquire: a peer that comes
         // now either sees the odd word, or we see whether it runs without fences.
+        // ORDERING(epoch): what that epoch was bumped for can be seen from here on. Pairs with ORDERING(epoch) in
+        // Bell::shout.
         fence(Ordering::SeqCst);
         // ORDERING(sleep-fence): the heavy half. No model: the other half is a full fence there, and so the one above is
         // enough.

@@ -60,9 +60,8 @@ impl CrowdBell {
     /// Says that somebody is about to sleep. After this, and before [`sleep`](Self::sleep), the caller looks
     /// once more at what it waits for.
     pub(crate) fn announce(&self, crowd: &Crowd, members: &Members) -> Asleep {
-        // ORDERING(crowd-epoch): Acquire. Pairs with ORDERING(crowd-epoch) in call. No model: the fence below orders it
-        // there.
-        let epoch = crowd.epoch.load(Ordering::Acquire);
+        // Relaxed: the fence below acquires for it.
+        let epoch = crowd.epoch.load(Ordering::Relaxed);
         // ORDERING(crowd-sleep): Release. Pairs with ORDERING(crowd-sleep) in answer. No model: loom reorders no read
         // with a later write.
         crowd.sleep.fetch_add(1, Ordering::Release);
@@ -70,6 +69,8 @@ impl CrowdBell {
         // CrowdBell::notify: either the waker sees the new number, or we see what it published before.
         // ORDERING(arrive): SeqCst fence. Pairs with ORDERING(arrive) in Place::acquire: a participant that
         // comes now either sees the new number, or we see that it may run without fences.
+        // ORDERING(crowd-epoch): what that epoch was bumped for can be seen from here on. Pairs with
+        // ORDERING(crowd-epoch) in call.
         fence(Ordering::SeqCst);
         // ORDERING(crowd-fence): the heavy half. No model: the other half is a full fence there, and so the one above is
         // enough.

@@ -35,9 +35,10 @@ impl<T> Seat<T> {
                 // Forgotten from now on. Nobody is left who could still claim for it, and it is gone itself.
                 self.settle_all_of(Turns::of(self.slots.capacity()), seen.last());
             }
-            // ORDERING(sole): Acquire and Release. Pairs with ORDERING(sole) in Seat::join.
+            // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. What it replaces was acquired above, for
+            // no word comes twice.
             let changed =
-                standing.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed);
+                standing.compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed);
             if changed.is_err() {
                 continue;
             }
@@ -71,8 +72,9 @@ impl<T> Seat<T> {
             }
             claim_for(common, &self.slots, Turns::of(self.slots.capacity()), holder);
         }
-        // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. Who fails was overtaken by
-        // somebody who did the same.
+        // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join: our claim comes before all that others try
+        // there. Who fails was overtaken by somebody who did the same. No model: in loom a compare-and-swap meets the
+        // last store in any case.
         let shared = ending.shared();
         let _ = standing.compare_exchange(ending.0, shared.0, Ordering::Release, Ordering::Relaxed);
         Ok(())
@@ -84,8 +86,9 @@ impl<T> Seat<T> {
         let seen = Standing(standing.load(Ordering::Relaxed));
         if seen.holder() == Some(self.place().owner()) {
             let shared = seen.shared();
-            // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join. If it fails somebody has come from
-            // elsewhere, who does it.
+            // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join: what we published without a claim comes
+            // before all that others try there. If it fails somebody has come from elsewhere, who does it. No model: in
+            // loom a compare-and-swap meets the last store in any case.
             let _ =
                 standing.compare_exchange(seen.0, shared.0, Ordering::Release, Ordering::Relaxed);
         }

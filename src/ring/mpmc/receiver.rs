@@ -145,8 +145,7 @@ impl Receiver {
     pub(crate) fn advance(&mut self, common: &Common, run: u64) -> bool {
         let next = self.cursor.wrapping_add(run);
         // ORDERING(mpmc-head): Release. Pairs with ORDERING(mpmc-head) in Sender::search: our copies are
-        // complete before the slots are written again. No model: loom reorders no read with a later write, and as
-        // these copies may be in vain they are not watched.
+        // complete before the slots are written again.
         let moved =
             common.head.compare_exchange(self.cursor, next, Ordering::Release, Ordering::Relaxed);
         self.cursor = moved.map_or_else(|head| head, |_| next);

@@ -143,7 +143,7 @@ impl Sender {
         if from / HINT != position / HINT {
             // May go back, if we were slow. Then others walk further.
             // ORDERING(hint): Release. Pairs with ORDERING(hint) in Sender::locate: who goes on from here has seen
-            // all claims before, as if it had walked over them. No model: loom shows nobody so old a word.
+            // all claims before, as if it had walked over them.
             common.tail.store(position, Ordering::Release);
         }
     }
@@ -224,7 +224,7 @@ impl Sender {
     }
 
     fn follow_hint(&mut self, common: &Common) {
-        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to. No model: as there.
+        // ORDERING(hint): Acquire. Pairs with ORDERING(hint) in Sender::went_to.
         self.skip_ahead(common.tail.load(Ordering::Acquire));
     }
 

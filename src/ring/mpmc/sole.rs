@@ -65,7 +65,9 @@ impl Sender {
         }
         let position = self.cursor;
         let end = position.wrapping_add(1);
-        // ORDERING(sole-end): Release. Pairs with ORDERING(sole-end) in claim_for: all before it is published.
+        // ORDERING(sole-end): Release. Pairs with ORDERING(sole-end) in claim_for: the slot is free, as we have seen, so
+        // that a claim comes after what others wrote to its word. No model: in loom a compare-and-swap meets the last
+        // store in any case.
         sole.end.store(end, Ordering::Release);
         // ORDERING(sole-fence): light half. Pairs with ORDERING(sole-fence) in Seat::end_sole.
         light_fence();
@@ -80,9 +82,9 @@ impl Sender {
         }
         self.cursor = end;
         if position.is_multiple_of(HINT) {
-            // Not behind this position: if we die here, nobody has claimed it.
-            // ORDERING(hint): Release. Pairs with ORDERING(hint) in Sender::locate: all before it is published.
-            common.tail.store(position, Ordering::Release);
+            // Not behind this position: if we die here, nobody has claimed it. Relaxed: all before it was published
+            // before the light fence, and whoever claims has passed the heavy one since, or heard of it from who did.
+            common.tail.store(position, Ordering::Relaxed);
         }
         Some(position)
     }
@@ -109,7 +111,8 @@ fn claim_at(words: &impl Words, turns: Turns, owner: Owner, position: u64) -> Co
     if turns.is_earlier(seen, position) {
         // ORDERING(claim): Release. Pairs with ORDERING(claim) in first_held, Receiver::look and
         // Receiver::look_behind: who sees the claim sees its owner's place, as we do since we saw the standing. If it
-        // fails somebody has claimed the position, or it is published.
+        // fails somebody has claimed the position, or it is published. No model: the light fence before it is a full one
+        // there, which releases all that came before, as the heavy one does.
         let _ = word.compare_exchange(seen.0, claim.0, Ordering::Release, Ordering::Relaxed);
     }
     claim
@@ -117,7 +120,8 @@ fn claim_at(words: &impl Words, turns: Turns, owner: Owner, position: u64) -> Co
 
 /// Claims what a producer that was alone may be writing to, in its name. After the heavy fence.
 pub(crate) fn claim_for(common: &Common, words: &impl Words, turns: Turns, owner: Owner) {
-    // ORDERING(sole-end): Acquire. Pairs with ORDERING(sole-end) in Sender::claim_alone: all before it is published.
+    // ORDERING(sole-end): Acquire. Pairs with ORDERING(sole-end) in Sender::claim_alone: the slot is free. No model: as
+    // there.
     let end = common.sole.end.load(Ordering::Acquire);
     claim_at(words, turns, owner, end.wrapping_sub(1));
 }
