@@ -292,35 +292,31 @@ impl<T: Plain> Consumer<T> {
         self.ring.renew();
         self.seat.ask = true;
         let mut attempt = |c: &mut Self| attempt(c).map_err(|nothing| c.find_claim(nothing));
-        let mut nothing = match attempt(self) {
-            Ok(value) => return Ok(value),
-            Err(nothing) => nothing,
-        };
         for look in 1.. {
+            let nothing = match attempt(self) {
+                Ok(value) => return Ok(value),
+                Err(nothing) => nothing,
+            };
             self.ring.spend(1);
-            nothing = match nothing {
+            match nothing {
                 _ if self.ring.is_spent() => break,
-                Nothing::Empty if !self.seat.others_closed() => return Err(PopError::Empty),
+                Nothing::Empty if !self.seat.others_closed() => break,
                 Nothing::Empty => match attempt(self) {
                     // The last value may have come between our look and the close.
                     Ok(value) => return Ok(value),
                     Err(Nothing::Empty) if self.ring.is_spent() || self.seat.may_come_again() => {
-                        return Err(PopError::Empty);
+                        break;
                     }
                     Err(Nothing::Empty) => return Err(PopError::Closed),
-                    Err(pending) => pending,
+                    Err(Nothing::Pending(_)) => {}
                 },
                 Nothing::Pending(held) => {
                     if look >= PATIENCE && !self.settle(held) && !self.ring.is_spent() {
                         return Err(PopError::Stalled { pid: self.seat.pid_of(held) });
                     }
                     spin_hint();
-                    match attempt(self) {
-                        Ok(value) => return Ok(value),
-                        Err(nothing) => nothing,
-                    }
                 }
-            };
+            }
         }
         Err(PopError::Empty)
     }

@@ -1,9 +1,10 @@
 //! Many producers, many consumers, slots of one size. The word in the slot is the truth; `tail` is a hint.
 //!
-//! A producer claims position `p` by one CAS on the slot's word, from whatever an earlier turn left there
+//! A producer claims position `p` by one CAS on its claim, from whatever an earlier turn left there
 //! to "claimed by me, a run of `n`". So the word that blocks others names who blocks them. It writes the
-//! values and publishes: the words of the run from the last to the first, each by a plain store, so the
-//! run appears as a whole. A consumer copies the value at `head` and then takes it, by one CAS that moves
+//! values and publishes: the slots' words of the run from the last to the first, each by a plain store, so the
+//! run appears as a whole. The claim is the slot's word itself if the slot is short ([`Words::APART`]), and else a word
+//! beside all others', which says nothing as soon as the slot's is of this turn. A consumer copies the value at `head` and then takes it, by one CAS that moves
 //! `head`; it never writes to a slot, and one that dies holds nothing.
 //!
 //! Invariants, beside those of [`super`]:
@@ -14,8 +15,9 @@
 //!   when it is published (and copied) or skipped.
 //! * M3. The words behind the first of a run are nobody's business until the run is published or skipped. A run
 //!   that is published as one, which is what a record in blocks is, keeps them so: everybody goes by its first.
-//! * M4. Only its owner changes a claimed or taken word, unless the kernel certifies the owner gone. Then
-//!   anybody does, by one CAS whose expected value, with turn, owner and generation, can never come again.
+//! * M4. Only its owner changes the word of a slot that is claimed or taken, unless the kernel certifies the owner
+//!   gone. Then anybody does, by one CAS whose expected value can never come again: it has turn, owner and generation,
+//!   or is what an earlier turn left, which every later one overwrites.
 //!
 //! Where a value and its word are 16 bytes and the processor can swap as many, a push of one value claims and
 //! publishes in one step; then there is no moment at which it holds anything, unless it is alone, see [`sole`].
@@ -93,10 +95,12 @@ impl Held {
     /// What there is at a position: what the slot says, or, while that is of an earlier turn, the claim.
     fn at(words: &impl Words, turns: Turns, position: u64) -> Held {
         // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
+        // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the first of a run are
+        // there before we look at them. No model: in loom a compare-and-swap meets the last store in any case.
         let slot = Control(words.word(position).load(Ordering::Acquire));
         let mut word = slot;
         if turns.is_earlier(slot, position) {
-            // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim.
+            // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and claim_at.
             word = Control(words.claim(position).load(Ordering::Acquire));
         }
         Held { position, word, slot }

@@ -106,7 +106,7 @@ impl Sender {
         let claim = self.turns.claimed(position, self.owner, run);
         // What was read from the slot in its last turn is ordered by `head`, and nobody looks at what we write
         // before it is published.
-        // ORDERING(claim): Release. Pairs with ORDERING(claim) in first_held, Receiver::look and
+        // ORDERING(claim): Release. Pairs with ORDERING(claim) in Held::at, Receiver::look and
         // Receiver::look_behind: who sees the claim sees our place, and does not take us for gone.
         word.compare_exchange(seen.0, claim.0, Ordering::Release, Ordering::Relaxed).ok()?;
         self.went_to(common, position.wrapping_add(run));
@@ -243,15 +243,15 @@ impl Sender {
             if W::APART && index > 0 {
                 // Nobody looks at it in this turn: so that it is not of long ago when turns come round.
                 let word = self.turns.claimed(position, self.owner, 1);
-                words.claim(position).store(word.0, Ordering::Relaxed);
+                store_among_swaps(words.claim(position), word.0, Ordering::Relaxed);
             }
             // The words behind the first say nothing there, but that they are not of long ago: turns come round.
             let run = if as_one && index == 0 { claimed.run } else { 1 };
             let word = self.turns.published(position, run);
             // ORDERING(value): Release. Pairs with ORDERING(value) in Receiver::look and Receiver::take: makes
             // the value visible.
-            // ORDERING(run): Release. Pairs with ORDERING(run) in Sender::search: the words behind the first
-            // of a run come before it.
+            // ORDERING(run): Release. Pairs with ORDERING(run) in Held::at: the words behind the first of a run come
+            // before it.
             store_among_swaps(words.word(position), word.0, Ordering::Release);
         }
     }

@@ -18,10 +18,10 @@
 //! * M5. Only a producer that is attached, and sees nobody else on its side who lives, says that it is alone; and
 //!   each newcomer changes the standing after it has attached. So while somebody is alone nobody else claims.
 
-use super::{Held, Words};
 use super::sender::{HINT, Sender};
+use super::{Held, Words};
 use crate::layout::{Common, Control, Owner, Standing, Turns};
-use crate::sync::{Ordering, light_fence};
+use crate::sync::{Ordering, light_fence, store_among_swaps};
 
 impl Sender {
     /// This one is alone, which that standing says.
@@ -78,7 +78,7 @@ impl Sender {
         if W::APART && claim.is_to_be_renewed() {
             // Nobody needs it: so that it is not of long ago when turns come round. If a newcomer claims the position for us
             // it writes the same.
-            words.claim(position).store(claim.0, Ordering::Relaxed);
+            store_among_swaps(words.claim(position), claim.0, Ordering::Relaxed);
         }
         self.cursor = end;
         if position.is_multiple_of(HINT) {
@@ -109,7 +109,7 @@ fn claim_at(words: &impl Words, turns: Turns, owner: Owner, position: u64) -> Co
     let seen = Control(word.load(Ordering::Relaxed));
     let claim = turns.claimed(position, owner, 1);
     if turns.is_earlier(seen, position) {
-        // ORDERING(claim): Release. Pairs with ORDERING(claim) in first_held, Receiver::look and
+        // ORDERING(claim): Release. Pairs with ORDERING(claim) in Held::at, Receiver::look and
         // Receiver::look_behind: who sees the claim sees its owner's place, as we do since we saw the standing. If it
         // fails somebody has claimed the position, or it is published. No model: the light fence before it is a full one
         // there, which releases all that came before, as the heavy one does.
