@@ -48,6 +48,8 @@ enum Flaw {
     Stranger,
     /// Who becomes alone does not look what is left of the one that was alone before.
     NoLastLook,
+    /// Claims apart: who walks over what is claimed does not look at the slots, of which one that was alone has claimed none.
+    ClaimsOnly,
     /// A newcomer among several does not change the standing.
     QuietArrival,
     /// Who becomes alone leaves what another one has announced.
@@ -73,6 +75,8 @@ struct Setting {
     acknowledged: bool,
     /// Whether the first producer is alone when it begins, and the others come meanwhile.
     alone: bool,
+    /// Whether claims are words of their own, and not the slots'.
+    apart: bool,
     /// Whether so many come to the place of the first producer, should it die, that the last of them signs as it did.
     round: bool,
     flaw: Flaw,
@@ -127,6 +131,7 @@ enum Pc {
     #[default]
     Begin,
     Look,
+    LookClaim,
     Hint,
     Catch,
     Room,
@@ -137,6 +142,7 @@ enum Pc {
     Finished,
     // Consumers.
     Peek,
+    PeekClaim,
     Copy,
     CopyRest,
     Take,
@@ -198,6 +204,7 @@ struct Person {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 struct State {
     words: [Word; SLOTS],
+    claims: [Word; SLOTS],
     values: [[u8; 2]; SLOTS],
     head: u8,
     tail: u8,
@@ -276,6 +283,25 @@ impl Setting {
         }
     }
 
+    /// The word by which a position is claimed.
+    fn claim(&self, state: &State, position: u8) -> Word {
+        let words = if self.apart { &state.claims } else { &state.words };
+        words[self.slot(position)]
+    }
+
+    fn set_claim(&self, state: &mut State, position: u8, owner: u8, run: u8) {
+        let word =
+            Word { turn: self.turn(position), mark: Mark::Claimed, owner, run, again: false };
+        let words = if self.apart { &mut state.claims } else { &mut state.words };
+        words[self.slot(position)] = word;
+    }
+
+    /// What a position's words say together.
+    fn together(&self, state: &State, position: u8) -> Word {
+        let word = state.words[self.slot(position)];
+        if word.turn < self.turn(position) { self.claim(state, position) } else { word }
+    }
+
     /// Whether the walk from the head on finds something that a consumer who found nothing has to do.
     fn something_behind(&self, state: &State, cursor: u8) -> Option<(u8, Word)> {
         let mut position = state.head;
@@ -297,7 +323,7 @@ impl Setting {
     fn resign(&self, state: &State, owner: u8) -> Option<State> {
         let mut position = state.head;
         loop {
-            let word = state.words[self.slot(position)];
+            let word = self.together(state, position);
             if word.turn != self.turn(position) {
                 return None;
             }
@@ -358,7 +384,7 @@ impl Setting {
                 me.pc = Pc::Share;
                 // Nothing was announced before the first position.
                 if let Some(position) = me.end.checked_sub(1) {
-                    me.seen = state.words[self.slot(position)];
+                    me.seen = self.claim(state, position);
                     if me.seen.turn < self.turn(position) {
                         me.pc = Pc::ClaimFor;
                     }
@@ -367,12 +393,10 @@ impl Setting {
             Pc::ClaimFor => {
                 let position = me.end - 1;
                 me.pc = Pc::Share;
-                let slot = self.slot(position);
-                if state.words[slot] == me.seen || self.is(Flaw::BlindHelp) {
-                    let (turn, owner) = (self.turn(position), me.standing.owner);
-                    let is_new = state.words[slot].turn < turn;
-                    next.words[slot] =
-                        Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
+                if self.claim(state, position) == me.seen || self.is(Flaw::BlindHelp) {
+                    let owner = me.standing.owner;
+                    let is_new = self.together(state, position).turn < self.turn(position);
+                    self.set_claim(&mut next, position, owner, 1);
                     if is_new {
                         self.count_claim(&mut next, usize::from(owner), position, 1)?;
                     }
@@ -395,8 +419,8 @@ impl Setting {
                 if alone {
                     // Nobody who lives claims meanwhile, or the standing changes.
                     let mut end = state.head;
-                    while state.words[self.slot(end)].turn == self.turn(end) {
-                        end += self.run_of(state.words[self.slot(end)]);
+                    while self.together(state, end).turn == self.turn(end) {
+                        end += self.run_of(self.together(state, end));
                     }
                     me.cursor = end;
                     me.pc = if self.is(Flaw::OldAnnouncement) { Pc::Change } else { Pc::Announce };
@@ -475,16 +499,14 @@ impl Setting {
                 }
             }
             Pc::SoleSettle => {
-                me.seen = word;
-                me.pc = if word.turn < turn { Pc::SoleClaim } else { Pc::SoleMine };
+                me.seen = self.claim(state, me.cursor);
+                me.pc = if me.seen.turn < turn { Pc::SoleClaim } else { Pc::SoleMine };
             }
             Pc::SoleClaim => {
                 me.pc = Pc::SoleMine;
-                if word == me.seen {
+                if self.claim(state, me.cursor) == me.seen {
                     let position = me.cursor;
-                    let owner = who as u8;
-                    next.words[slot] =
-                        Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
+                    self.set_claim(&mut next, position, who as u8, 1);
                     self.count_claim(&mut next, who, position, 1)?;
                 }
             }
@@ -492,7 +514,7 @@ impl Setting {
                 let owner = who as u8;
                 let mine = Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
                 me.pc = Pc::Look;
-                if word == mine {
+                if self.claim(state, me.cursor) == mine {
                     (me.at, me.pc) = (me.cursor, Pc::Write);
                     me.cursor += 1;
                 }
@@ -509,23 +531,42 @@ impl Setting {
                 me.pc = match run {
                     0 => Pc::Finished,
                     _ if me.sole => Pc::SoleLook,
+                    // Room that is known of begins where a walk has ended.
+                    _ if self.apart && me.limit >= me.cursor + self.least(run) => Pc::LookClaim,
                     _ => Pc::Look,
                 };
             }
             Pc::Look => {
                 me.seen = word;
                 me.pc = Pc::Look;
-                if word.turn == turn {
+                if self.is(Flaw::ClaimsOnly) {
+                    me.pc = Pc::LookClaim;
+                } else if word.turn == turn {
                     me.cursor += self.run_of(word);
                     // The hint is looked at once in a while, here always.
                     me.pc = if self.alone { Pc::Hint } else { Pc::Look };
                 } else if word.turn > turn {
                     me.pc = Pc::Hint;
+                } else if self.apart {
+                    me.pc = Pc::LookClaim;
                 } else if me.limit >= me.cursor + self.least(me.run) || self.is(Flaw::NoRoomCheck) {
                     me.pc = Pc::Claim;
                 } else {
                     me.pc = Pc::Room;
                 }
+            }
+            Pc::LookClaim => {
+                me.seen = self.claim(state, me.cursor);
+                me.pc = match () {
+                    () if me.seen.turn == turn => {
+                        me.cursor += self.run_of(me.seen);
+                        if self.alone { Pc::Hint } else { Pc::Look }
+                    }
+                    () if me.seen.turn > turn => Pc::Hint,
+                    () if self.is(Flaw::NoRoomCheck) => Pc::Claim,
+                    () if me.limit >= me.cursor + self.least(me.run) => Pc::Claim,
+                    () => Pc::Room,
+                };
             }
             Pc::Hint => {
                 me.cursor = me.cursor.max(state.tail);
@@ -555,7 +596,7 @@ impl Setting {
                 let room = me.limit.saturating_sub(me.cursor).max(1);
                 // A push that fits in parts is two pushes; here it takes what there is.
                 let run = me.run.min(room).min(self.capacity);
-                if word != me.seen {
+                if self.claim(state, me.cursor) != me.seen {
                     me.pc = Pc::Look;
                     return Ok(Some(next));
                 }
@@ -564,8 +605,7 @@ impl Setting {
                 me.at = position;
                 me.cursor += run;
                 me.pc = Pc::Store;
-                next.words[slot] =
-                    Word { turn, mark: Mark::Claimed, owner: who as u8, run, again: false };
+                self.set_claim(&mut next, position, who as u8, run);
                 self.count_claim(&mut next, who, position, run)?;
             }
             Pc::Store => {
@@ -596,7 +636,7 @@ impl Setting {
                 let position = me.at + offset;
                 // The words behind the first of a record say nothing, and it is published when that is.
                 let run = if offset == 0 { me.run } else { 1 };
-                let before = state.words[self.slot(position)];
+                let before = self.claim(state, position);
                 if before.turn < self.turn(position) && me.run == 1 {
                     self.count_claim(&mut next, who, position, 1)?;
                 } else if me.run == 1 && !self.is(Flaw::PublishFirst) && !self.is(Flaw::Impatience)
@@ -605,6 +645,16 @@ impl Setting {
                     ensure!(mine, "published {position} over {before:?}");
                 }
                 let me = &mut next.people[who];
+                if offset > 0 && self.apart {
+                    // So that it is not of long ago when turns come round.
+                    next.claims[self.slot(position)] = Word {
+                        turn: self.turn(position),
+                        mark: Mark::Claimed,
+                        owner: who as u8,
+                        run: 1,
+                        again: false,
+                    };
+                }
                 next.words[self.slot(position)] = self.published(position, false, run);
                 let visible = match self.whole {
                     true if offset > 0 => 0..0,
@@ -629,15 +679,23 @@ impl Setting {
                 me.seen = word;
                 let owner_dead = state.people[usize::from(word.owner)].dead;
                 if word.turn < turn {
-                    if self.acknowledged {
-                        let Some((position, word)) = self.something_behind(state, me.cursor) else {
-                            return Ok(None);
-                        };
+                    if self.acknowledged
+                        && let Some((position, word)) = self.something_behind(state, me.cursor)
+                    {
                         (me.at, me.seen, me.pc) = (position, word, Pc::Search);
                         return Ok(Some(next));
                     }
-                    return Ok(None);
+                    // Nothing comes of a look at the claim unless its owner is gone.
+                    let claim = self.claim(state, me.cursor);
+                    let gone =
+                        state.people[usize::from(claim.owner)].dead && !self.is(Flaw::Patience);
+                    if !self.apart || claim.turn != turn || !gone && !self.is(Flaw::Impatience) {
+                        return Ok(None);
+                    }
+                    me.pc = Pc::PeekClaim;
+                    return Ok(Some(next));
                 }
+                me.run = word.run;
                 me.pc = match word.mark {
                     _ if word.turn > turn => Pc::Head,
                     Mark::Published if self.acknowledged => Pc::Hold,
@@ -658,6 +716,11 @@ impl Setting {
                 if me.pc == Pc::Resolve {
                     me.at = me.cursor;
                 }
+            }
+            Pc::PeekClaim => {
+                let claim = self.claim(state, me.cursor);
+                (me.at, me.run) = (me.cursor, claim.run);
+                me.pc = if claim.turn == turn { Pc::Resolve } else { Pc::Peek };
             }
             // Copies the value at `at + copied`, in two steps.
             Pc::Copy => {
@@ -732,7 +795,7 @@ impl Setting {
                 me.pc = Pc::Peek;
                 let slot = self.slot(me.at);
                 if state.words[slot] == me.seen || self.is(Flaw::BlindSkip) {
-                    next.words[slot] = self.skipped(me.at, me.seen.run);
+                    next.words[slot] = self.skipped(me.at, me.run);
                 }
             }
             Pc::Hold => {
@@ -897,6 +960,7 @@ const PLAIN: Setting = Setting {
     whole: false,
     acknowledged: false,
     alone: false,
+    apart: false,
     round: false,
     flaw: Flaw::None,
 };
@@ -957,6 +1021,9 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
             Setting { acknowledged: true, pushes: [[2, 0], [1, 0], [0, 0]], ..large },
         ]);
     }
+    // Claims apart make no difference to records, which have none.
+    let apart = settings.iter().filter(|setting| !setting.whole);
+    settings.extend(apart.map(|setting| Setting { apart: true, ..*setting }).collect::<Vec<_>>());
     let mut states = 0;
     for setting in settings {
         let search = Search::run(setting).unwrap_or_else(|text| panic!("{text} in {setting:?}"));
@@ -973,6 +1040,7 @@ fn every_flaw_is_found() {
     let acknowledged = Setting { acknowledged: true, ..PLAIN };
     let records = Setting { whole: true, crashes: 0, ..batch };
     let alone = Setting { alone: true, consumers: 1, crashes: 0, ..PLAIN };
+    let (apart, alone_apart) = (Setting { apart: true, ..PLAIN }, Setting { apart: true, ..alone });
     let alone_of_three = Setting { producers: 3, pushes: [[1, 0], [1, 0], [1, 0]], ..alone };
     let mut flaws = vec![
         (Flaw::Impatience, PLAIN, ""),
@@ -986,6 +1054,14 @@ fn every_flaw_is_found() {
         (Flaw::RunIgnored, records, "claimed"),
         (Flaw::ForwardBatch, Setting { pushes: [[2, 0], [1, 1], [0, 0]], ..records }, ""),
         (Flaw::BlindSkip, Setting { crashes: 1, capacity: 1, ..PLAIN }, ""),
+        (Flaw::Impatience, apart, ""),
+        (Flaw::Patience, apart, "stuck"),
+        (Flaw::NoRoomCheck, apart, "came as"),
+        (Flaw::PublishFirst, apart, "came as"),
+        (Flaw::BlindSkip, Setting { crashes: 1, capacity: 1, ..apart }, ""),
+        (Flaw::NoHelp, alone_apart, ""),
+        (Flaw::BlindHelp, Setting { capacity: 1, ..alone_apart }, ""),
+        (Flaw::ClaimsOnly, alone_apart, ""),
         (Flaw::OneLook, alone, ""),
         (Flaw::LateAnnouncement, alone, ""),
         (Flaw::NoHelp, alone, ""),
