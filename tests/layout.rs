@@ -248,6 +248,30 @@ fn rings_for_many_lie_where_the_page_says() {
 }
 
 #[test]
+fn claims_of_long_values_lie_where_the_page_says() {
+    if !like_the_examples() {
+        return;
+    }
+    let name = name("claims");
+    let queue = ringlane::mpmc::Queue::<[u64; 2]>::create(&name, 4).unwrap();
+    let _beside = queue.producer().unwrap();
+    let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+    producer.try_push([1; 2]).unwrap();
+    let room = producer.try_reserve().unwrap();
+    let image = Image::of(&name);
+    for (offset, bytes, wanted) in [(48, 8, 32), (88, 8, 4096), (96, 8, 16384)] {
+        assert_eq!(image.number(offset, bytes), wanted, "header at {offset}");
+    }
+    // Claimed by the second place in its first generation, runs of one: published since, and not.
+    let claimed = 1 << 23 | 1 << 9 | 1 << 2 | 1;
+    assert_eq!([0, 1, 2].map(|slot| image.number(12288 + 8 * slot, 8)), [claimed, claimed, 0]);
+    assert_eq!([0, 1].map(|slot| image.number(16384 + 32 * slot + 24, 8)), [1 << 23, 0]);
+    drop(room);
+    assert_eq!(Image::of(&name).number(16384 + 32 + 24, 8), 1 << 23 | 2, "skipped");
+    assert_eq!(consumer.try_pop(), Ok([1; 2]));
+}
+
+#[test]
 fn records_for_many_lie_where_the_page_says() {
     if !like_the_examples() {
         return;

@@ -220,6 +220,8 @@ pub(crate) const LAYOUT: u64 = {
         Participant::OFFSETS[4],
         Participant::OFFSETS[5],
         size_of::<Participant>(),
+        BLOCK_SLOT,
+        CLAIM,
     ];
     let mut hash = SEED;
     let mut index = 0;
