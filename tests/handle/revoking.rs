@@ -319,7 +319,7 @@ fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     let memory = loose_memory();
     let handle = broker.create(&memory, &me(), Access::ReadOnly, &revocable()).unwrap();
     let given = handle.open(Access::ReadOnly).unwrap().map().unwrap();
-    nix::unistd::ftruncate(&memory, page() as i64).unwrap();
+    nix::unistd::ftruncate(&memory, page() as _).unwrap();
     given.read_at(0, &mut vec![0; page()]).unwrap();
     assert_eq!(kind(given.read_at(page() - 96, &mut [0; 100])), ErrorKind::Corrupt);
 }
