@@ -18,22 +18,34 @@ cross() { # cargo's command, target, further arguments
     fi
 }
 
-# Runs the library's tests, but not those in ci/skipped/LIST: a line there is a test's name and why it cannot pass.
-run_tests() { # target, lists, arguments
-    local target=$1 lists=$2 list log status=0 skips=() reasons
-    shift 2
-    reasons=$(for list in $lists; do sed '/^#/d' "ci/skipped/$list.txt"; done)
-    while read -r name _; do skips+=(${name:+--skip "$name"}); done <<<"$reasons"
-    log=$(mktemp)
-    cross test "$target" -p ringlane --no-fail-fast "$@" -- "${skips[@]}" 2>&1 | tee "$log" || status=$?
+reasons() { # lists
+    local list
+    for list in $1; do sed '/^#/d' "ci/skipped/$list.txt"; done
+}
+
+# The arguments that leave out the tests in ci/skipped/LIST: a line there is a test's name and why it cannot pass.
+skips() { # lists
+    reasons "$1" | while read -r name _; do echo "${name:+--skip $name}"; done
+}
+
+# What was left out and why, and how much was not.
+counts() { # target, lists, log
     echo "not applicable here:"
-    sed 's/^/  /' <<<"$reasons"
-    sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$log"
+    reasons "$2" | sed 's/^/  /'
+    sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$3"
     # The last result of each program: those before are of the second processes that its tests start.
     awk 'function count() { passed += last[4]; failed += last[6]; ignored += last[8]; left += last[12]; split("", last) }
         / Running / { count() }
         /^test result/ { split($0, last, " ") }
-        END { count(); printf "'"$target"': %d passed, %d failed, %d left out\n", passed, failed, ignored + left }' "$log"
+        END { count(); printf "'"$1"': %d passed, %d failed, %d left out\n", passed, failed, ignored + left }' "$3"
+}
+
+run_tests() { # target, lists, arguments
+    local target=$1 lists=$2 log status=0
+    shift 2
+    log=$(mktemp)
+    cross test "$target" -p ringlane --no-fail-fast "$@" -- $(skips "$lists") 2>&1 | tee "$log" || status=$?
+    counts "$target" "$lists" "$log"
     rm -f "$log"
     return "$status"
 }

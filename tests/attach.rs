@@ -235,10 +235,11 @@ fn impossible_positions_are_corrupt_and_nothing_worse() {
 #[test]
 fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
     let data_at = 2 * page();
+    let capacity = page() as u64;
     for mirrored in [true, false] {
         let name = Temporary::new("records");
         let queue =
-            record::Queue::options().capacity(4096).mirrored(mirrored).create(&name.0).unwrap();
+            record::Queue::options().capacity(page()).mirrored(mirrored).create(&name.0).unwrap();
         let memory = SharedMemory::open(&name.0).unwrap();
         let words = memory.map().unwrap();
         let mut consumer = queue.consumer().unwrap();
@@ -249,13 +250,13 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
                 1,
                 7,
                 8,
-                2000,
-                2032,
-                2033,
-                4080,
-                4088,
-                4096,
-                4097,
+                capacity / 2 - 48,
+                capacity / 2 - 16,
+                capacity / 2 - 15,
+                capacity - 16,
+                capacity - 8,
+                capacity,
+                capacity + 1,
                 1 << 31,
                 1 << 40,
                 (1 << 56) - 1,
@@ -263,7 +264,7 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
                 words.write_at(data_at, &(len << 8 | low).to_ne_bytes()).unwrap();
                 match consumer.try_read() {
                     Ok(record) => {
-                        assert!(low == 1 && record.len() as u64 == len && len <= 4080);
+                        assert!(low == 1 && record.len() as u64 == len && len <= capacity - 16);
                         assert_eq!(record.to_vec().len() as u64, len);
                     }
                     Err(PopError::Corrupt) => corrupt += 1,
@@ -284,7 +285,7 @@ fn an_impossible_record_header_is_corrupt_and_nothing_worse() {
         let mut producer = queue.producer().unwrap();
         let _consumer = queue.consumer().unwrap();
         words.write_at(page(), &(1_u64 << 40).to_ne_bytes()).unwrap();
-        let failed = (0..10).find_map(|_| producer.try_push(&[0; 2000]).err());
+        let failed = (0..10).find_map(|_| producer.try_push(&vec![0; page() / 2 - 48]).err());
         assert_eq!(failed, Some(ReserveError::Corrupt));
     }
 }
@@ -347,6 +348,8 @@ fn values_that_cannot_lie_so_are_refused() {
     let word: Open = |name| spsc::Queue::<u64>::open(name).map(drop);
     let none: Open = |name| spsc::Queue::<()>::open(name).map(drop);
     let aligned: Open = |name| spsc::Queue::<Aligned>::open(name).map(drop);
+    let page = page() as u64;
+    let data = 8192_u64.next_multiple_of(page);
     let cases: [(&[(usize, u64)], Open); 10] = [
         (&[(STRIDE, 0)], word),
         (&[(STRIDE, 0), (VALUE_SIZE, 0), (VALUE_ALIGN, 1)], none),
@@ -355,18 +358,18 @@ fn values_that_cannot_lie_so_are_refused() {
         (&[(STRIDE, 4)], word),
         (&[(STRIDE, 8), (CAPACITY, 3)], word),
         (&[(STRIDE, 8), (CAPACITY, 0)], word),
-        (&[(STRIDE, 8), (CAPACITY, 1024)], word),
+        (&[(STRIDE, 8), (CAPACITY, page / 4)], word),
         (&[(STRIDE, 8), (CAPACITY, 1 << 61)], word),
         (
-            // Places that are not aligned as the values are: the data begins at 8192, but in the
-            // mapping, which is aligned to a page.
+            // Places that are not aligned as the values are: the data begins at two pages, but in the
+            // mapping, which is aligned to one.
             &[
                 (STRIDE, 8192),
                 (VALUE_SIZE, 8192),
                 (VALUE_ALIGN, 8192),
                 (CAPACITY, 1),
-                (DATA_LEN, 8192),
-                (TOTAL, 16_384),
+                (DATA_LEN, data),
+                (TOTAL, 2 * page + data),
             ],
             aligned,
         ),
@@ -374,7 +377,7 @@ fn values_that_cannot_lie_so_are_refused() {
     for (fields, open) in cases {
         let name = Temporary::new("forged");
         let _queue = spsc::Queue::<u64>::create(&name.0, 64).unwrap();
-        name.file().set_len(16_384).unwrap();
+        name.file().set_len(2 * page + data).unwrap();
         forge(&name, fields);
         let error = open(&name.0).expect_err(&format!("{fields:?}"));
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{fields:?}");
@@ -388,22 +391,26 @@ fn values_that_cannot_lie_so_are_refused() {
 fn values_side_by_side_are_found_to_be_so() {
     let name = Temporary::new("dense");
     let mut options = spsc::Queue::<u64>::options();
-    let queue = options.capacity(512).layout(spsc::Layout::Dense).create(&name.0).unwrap();
-    assert_eq!(name.file().metadata().unwrap().len(), 12_288, "as long as the values, no longer");
+    // As many as a page has.
+    let most = page() / 8;
+    let queue = options.capacity(most).layout(spsc::Layout::Dense).create(&name.0).unwrap();
+    let long = name.file().metadata().unwrap().len();
+    assert_eq!(long, 3 * page() as u64, "as long as the values, no longer");
+    let most = most as u64;
     let mut producer = queue.producer().unwrap();
     let mut consumer = spsc::Queue::<u64>::open(&name.0).unwrap().consumer().unwrap();
-    for n in 0..700 {
+    for n in 0..most + 188 {
         producer.push(n).unwrap();
         assert_eq!(consumer.pop(), Ok(n));
     }
-    let mut room = producer.reserve(512).unwrap();
+    let mut room = producer.reserve(most as usize).unwrap();
     room.fill(0..);
     room.commit_len(500);
     let report = inspect::report(&name.0).unwrap();
-    assert_eq!((report.depth, report.pushed, report.popped), (500, 1200, 700));
-    assert_eq!((report.capacity, report.used), (512, 500));
+    assert_eq!((report.depth, report.pushed, report.popped), (500, most + 688, most + 188));
+    assert_eq!((report.capacity, report.used), (most, 500));
     let mut words = [0; 16];
-    name.file().read_exact_at(&mut words, 2 * page() as u64 + 700 % 512 * 8).unwrap();
+    name.file().read_exact_at(&mut words, 2 * page() as u64 + 188 * 8).unwrap();
     assert_eq!(words, *[0_u64.to_ne_bytes(), 1_u64.to_ne_bytes()].as_flattened());
     // The same ring, were it said to be in slots, is not a whole one.
     drop((producer, consumer));
@@ -411,7 +418,7 @@ fn values_side_by_side_are_found_to_be_so() {
     assert_eq!(refused(&name.0).0, ErrorKind::Corrupt);
     // And one in slots that is said to be side by side gives what lies there, and no more than that.
     drop(queue);
-    let _queue = spsc::Queue::<u64>::create(&name.0, 256).unwrap();
+    let _queue = spsc::Queue::<u64>::create(&name.0, page() / 16).unwrap();
     forge(&name, &[(STRIDE, 8)]);
     let queue = spsc::Queue::<u64>::open(&name.0).unwrap();
     queue.producer().unwrap().push(7).unwrap();

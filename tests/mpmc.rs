@@ -384,6 +384,29 @@ fn closing_is_told_when_the_last_has_closed() {
     late.push(6).unwrap();
 }
 
+/// Whoever comes after the close, and whatever place it takes.
+#[test]
+fn a_close_is_told_to_those_who_come_after_it() {
+    let queue = Queue::<u64>::private(4).unwrap();
+    queue.producer().unwrap().push(1).unwrap();
+    let mut late = queue.consumer().unwrap();
+    assert_eq!((late.pop(), late.peer()), (Ok(1), Peer::Closed));
+    assert_eq!(late.pop_timeout(Duration::from_secs(60)), Err(PopError::Closed));
+    let mut later = queue.consumer().unwrap();
+    assert_eq!(later.pop_timeout(Duration::from_secs(60)), Err(PopError::Closed));
+    drop((late, later));
+    let mut producer = queue.producer().unwrap();
+    assert_eq!(producer.peer(), Peer::Closed);
+    assert!(matches!(producer.push(2), Err(PushError::Closed(2))));
+    // Where a side has all places but one, that one stays the memory of the other.
+    drop(producer);
+    let mut consumers: Vec<_> = (0..127).map(|_| queue.consumer().unwrap()).collect();
+    assert_eq!(queue.consumer().unwrap_err().kind(), ErrorKind::LimitReached);
+    assert_eq!(consumers[126].pop_timeout(Duration::from_secs(60)), Err(PopError::Closed));
+    let _last = queue.producer().unwrap();
+    assert_eq!(consumers[0].peer(), Peer::Alive);
+}
+
 #[test]
 fn a_sleeper_wakes_for_a_close() {
     let queue = Queue::<u64>::private(4).unwrap();
@@ -623,8 +646,17 @@ fn what_one_alone_announced_long_ago_is_nobodys() {
         // It gets as far as this with its next push.
         words.write_at(END, &2_u64.to_ne_bytes()).unwrap();
         drop(alone);
-        // They all get its place.
-        (0..255).for_each(|_| drop(queue.consumer().unwrap()));
+        // Its place, as 254 consumers would have left it that came after it.
+        let put = |word: u64| words.write_at(page(), &word.to_ne_bytes()).unwrap();
+        put(255 << 32 | 1 << 8 | 2);
+        drop(queue.consumer().unwrap());
+        let mut status = [0; 8];
+        words.read_at(page(), &mut status).unwrap();
+        assert_eq!(u64::from_ne_bytes(status), 256 << 32 | 1 << 8 | 2, "that one got the place");
+        if !consumes {
+            // As a producer would have left it.
+            put(256 << 32 | 2);
+        }
         let lookalike = consumes.then(|| queue.consumer().unwrap());
         let mut late = queue.producer().unwrap();
         late.push([2; 7]).unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::scratch;
+use common::{page, scratch};
 use proptest::prelude::*;
 #[cfg(target_os = "linux")]
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -13,11 +13,20 @@ use ringlane::{ErrorKind, Peer, PopError, ReserveError, Wait, inspect};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-const BLOCK: usize = 64;
+/// So that 64 of them are a page.
+fn block() -> usize {
+    page() / 64
+}
+
+/// Where the slots begin: behind the places.
+#[cfg(target_os = "linux")]
+fn slots_at() -> u64 {
+    (page() + 8192).next_multiple_of(page()) as u64
+}
 
 /// A queue of 64 blocks, as many as the longest record takes.
 fn options(delivery: Delivery) -> Options {
-    Queue::options().capacity(64 * BLOCK).delivery(delivery).clone()
+    Queue::options().capacity(page()).longest(page()).delivery(delivery).clone()
 }
 
 /// A record that tells how long it is, and where it is torn.
@@ -28,7 +37,7 @@ fn record(number: u64, len: usize) -> Vec<u8> {
 }
 
 fn blocks(len: usize) -> usize {
-    len.max(1).div_ceil(BLOCK)
+    len.max(1).div_ceil(block())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +55,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let end = 0..3_usize;
-    let len = prop_oneof![0..200_usize, 0..=64 * BLOCK, Just(BLOCK), Just(64 * BLOCK)];
+    let len = prop_oneof![0..200_usize, 0..=page(), Just(block()), Just(page())];
     let step = prop_oneof![
         8 => (end.clone(), len.clone()).prop_map(|(end, len)| Step::Push(end, len)),
         2 => (end.clone(), len.clone()).prop_map(|(end, len)| Step::Shorten(end, len)),
@@ -262,7 +271,7 @@ fn a_long_record_waits_for_all_of_its_room() {
         let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
         producer.set_wait(wait);
         (0..64).for_each(|n| producer.push(&[n]).unwrap());
-        let long = record(1, 40 * BLOCK);
+        let long = record(1, 40 * block());
         let thread = {
             let long = long.clone();
             std::thread::spawn(move || producer.push(&long))
@@ -288,13 +297,13 @@ fn what_is_reserved_holds_up_those_behind_it_and_names_who() {
     assert_eq!(consumer.pop().unwrap(), b"first");
     assert_eq!(consumer.pop().unwrap(), b"second");
     // Forgotten, and given up with its place.
-    std::mem::forget(producer.reserve(4096 - 64).unwrap());
+    std::mem::forget(producer.reserve(page() - block()).unwrap());
     other.push(b"third").unwrap();
     assert_eq!(consumer.try_pop(), stalled);
     drop(producer);
     assert_eq!(consumer.try_pop().unwrap(), b"third");
-    other.push(&[7; 4096]).unwrap();
-    assert_eq!(consumer.pop().unwrap(), [7; 4096]);
+    other.push(&vec![7; page()]).unwrap();
+    assert_eq!(consumer.pop().unwrap(), vec![7; page()]);
 }
 
 #[test]
@@ -303,21 +312,21 @@ fn what_is_taken_comes_again_unless_acknowledged() {
     let queue = options(Delivery::AtLeastOnce).private().unwrap();
     let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
     let mut other = queue.consumer().unwrap();
-    let (first, second) = (record(1, 30 * BLOCK), record(2, 30 * BLOCK));
+    let (first, second) = (record(1, 30 * block()), record(2, 30 * block()));
     producer.push(&first).unwrap();
     producer.push(&second).unwrap();
     let taken = one.take().unwrap();
     other.take().unwrap().acknowledge();
     // Its blocks are in use until it is acknowledged.
-    assert_eq!(producer.try_push(&record(3, 30 * BLOCK)), Err(ReserveError::Full));
+    assert_eq!(producer.try_push(&record(3, 30 * block())), Err(ReserveError::Full));
     assert!(taken.to_vec() == first);
     std::mem::forget(taken);
     drop(one);
     let taken = other.take().unwrap();
     assert!(taken.is_again() && taken.to_vec() == first);
     taken.acknowledge();
-    producer.push(&record(3, 64 * BLOCK)).unwrap();
-    assert!(other.pop().unwrap() == record(3, 64 * BLOCK));
+    producer.push(&record(3, page())).unwrap();
+    assert!(other.pop().unwrap() == record(3, page()));
     drop(producer);
     assert_eq!((other.pop(), other.peer()), (Err(PopError::Closed), Peer::Closed));
 }
@@ -328,15 +337,18 @@ fn an_onlooker_sees_records_and_bytes() {
     let name = scratch();
     let queue = options(Delivery::AtLeastOnce).create(&name).unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
-    for len in [10, 64, 65, 1000] {
+    for len in [10, block(), block() + 1, 1000 * block() / 64] {
         producer.push(&record(0, len)).unwrap();
     }
     consumer.pop().unwrap();
     let report = inspect::report(&name).unwrap();
     assert_eq!((report.kind.as_str(), report.at_least_once), ("mpmc-record", true));
-    assert_eq!((report.capacity, report.depth, report.used), (4096, 3, 19 * 64));
+    assert_eq!(
+        (report.capacity, report.depth, report.used),
+        (page() as u64, 3, 19 * block() as u64)
+    );
     assert_eq!((report.popped, report.pushed), (1, 20));
-    std::mem::forget(producer.reserve(200).unwrap());
+    std::mem::forget(producer.reserve(3 * block() + 8).unwrap());
     drop(producer);
     while consumer.try_pop().is_ok() {}
     let report = inspect::report(&name).unwrap();
@@ -377,8 +389,8 @@ fn scribbled_words_harm_nobody() {
             // The words of all, the first two places, the slots: lengths and words.
             let at = match random.random_range(0..4) {
                 0 => 1024 + 128 * random.random_range(0..6),
-                1 => 4096 + 8 * random.random_range(0..16),
-                _ => 12288 + 8 * random.random_range(0..128),
+                1 => page() as u64 + 8 * random.random_range(0..16),
+                _ => slots_at() + 8 * random.random_range(0..128),
             };
             let turn = random.random_range(0..4_u64) << 23;
             let word = match random.random_range(0..4) {
@@ -389,7 +401,7 @@ fn scribbled_words_harm_nobody() {
             };
             file.write_all_at(&word.to_ne_bytes(), at).unwrap();
             let _ = producer.try_push(&[1; 100]);
-            let _ = producer.try_push(&[2; 4096]);
+            let _ = producer.try_push(&vec![2; page()]);
             drop(producer.try_reserve(1000));
             corrupt += u32::from(consumer.try_pop() == Err(PopError::Corrupt));
             if let Ok(taken) = consumer.try_take() {
@@ -416,13 +428,14 @@ fn a_length_that_cannot_be_is_passed_over() {
         let queue = options(delivery).create(&name).unwrap();
         let file = std::fs::File::options().write(true).open(format!("/dev/shm/{name}")).unwrap();
         let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
-        producer.push(&[1; 100]).unwrap();
+        producer.push(&vec![1; 2 * block()]).unwrap();
         producer.push(b"whole").unwrap();
         // Two blocks were claimed.
-        file.write_all_at(&129_u64.to_ne_bytes(), 12288).unwrap();
+        let len = 2 * block() as u64 + 1;
+        file.write_all_at(&len.to_ne_bytes(), slots_at()).unwrap();
         assert_eq!(consumer.try_pop(), Err(PopError::Corrupt));
         assert_eq!(consumer.try_pop().unwrap(), b"whole");
-        producer.push(&[2; 4096]).unwrap();
-        assert_eq!(consumer.try_pop().unwrap(), [2; 4096]);
+        producer.push(&vec![2; page()]).unwrap();
+        assert_eq!(consumer.try_pop().unwrap(), vec![2; page()]);
     }
 }

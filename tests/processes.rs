@@ -270,6 +270,8 @@ fn a_killed_producer_of_many_is_told_after_all_is_acknowledged() {
             assert_eq!(sleeper.join().unwrap(), Err(PopError::PeerDied));
         });
         assert_eq!(one.pop(), Err(PopError::PeerDied));
+        // Also to who comes after the death.
+        assert_eq!(queue.consumer().unwrap().pop(), Err(PopError::PeerDied));
     }
 }
 

@@ -219,7 +219,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Takes the first place that is free. `sweep` is called, before anything else can be seen of the
+    /// Takes a place that is free. `sweep` is called, before anything else can be seen of the
     /// newcomer, if what earlier holders left could be taken for the newcomer's.
     pub(crate) fn acquire(
         segment: &Segment,
@@ -230,7 +230,7 @@ impl Place {
             let name = segment.memory().name().map_or("(private)", |name| name.as_str());
             e.on(format_args!("take part in ring {name:?} as a {}", Kind::Mpmc.end_name(side)))
         };
-        let (lock, index) = lock_first(segment).map_err(refuse)?;
+        let (lock, index) = lock_first(segment, side).map_err(refuse)?;
         // Whoever removes a ring holds its locks while doing so: having ours, we see it.
         if segment.memory().is_orphan().map_err(refuse)? {
             let text = "the ring was removed and no other process can find it";
@@ -406,18 +406,34 @@ impl Place {
     }
 }
 
-/// The lock of the first place that nobody holds.
-fn lock_first(segment: &Segment) -> Result<(sys::Lock, usize)> {
+/// The lock of the first place that nobody holds, and that is no memory of the other side: what a place says of its last
+/// holder outlasts it, and is all that says that a side has been there, and closed or died. Where there are only such
+/// places, one of several is taken.
+fn lock_first(segment: &Segment, side: Side) -> Result<(sys::Lock, usize)> {
     let memory = segment.memory().handle();
-    for index in 0..PLACES {
-        if sys::is_locked(memory, lock_byte(index))? {
-            continue;
-        }
-        let handle = sys::reopen(memory, Access::ReadWrite)?;
-        if let Some(lock) = sys::try_lock(handle, lock_byte(index))? {
-            return Ok((lock, index));
+    let recalls = |index: usize| {
+        let status = segment.participant(index).status();
+        status.side != side && status.standing != standing::VACANT
+    };
+    let free = |index: usize, others: bool| {
+        recalls(index) == others
+            && (!others || (0..PLACES).any(|other| other != index && recalls(other)))
+    };
+    for others in [false, true] {
+        for index in 0..PLACES {
+            if !free(index, others) || sys::is_locked(memory, lock_byte(index))? {
+                continue;
+            }
+            let handle = sys::reopen(memory, Access::ReadWrite)?;
+            if let Some(lock) = sys::try_lock(handle, lock_byte(index))?
+                // It may have had another holder meanwhile.
+                && free(index, others)
+            {
+                return Ok((lock, index));
+            }
         }
     }
-    let text = format!("all {PLACES} places are held by living processes");
+    let text =
+        format!("all {PLACES} places are held by living processes, or kept for the other side");
     Err(Error::new(ErrorKind::LimitReached, text))
 }

@@ -78,7 +78,7 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
-#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[cfg(target_os = "linux")]
 mod turn;
 
 #[cfg(any(target_os = "macos", windows))]

@@ -1,6 +1,6 @@
 //! What QNX promises of handles before anything is taken back.
 
-use crate::common::until;
+use crate::common::{page, until};
 use crate::support::{
     Child, SIZE, STRANGER, again, become_stranger, byte, holds, identity_of, is_root, kind, me,
     memory, open_broker, options, parent, receive, say, skip, told,
@@ -12,12 +12,10 @@ use ringlane::{ErrorKind, MapOptions, Name, OpenOptions, SharedMemory};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-const PAGE: u64 = 4096;
-
 /// Maps for reading and writing, past the library.
 fn map_raw(fd: impl AsFd) -> nix::Result<()> {
     let (len, access) =
-        (NonZeroUsize::new(PAGE as usize).unwrap(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        (NonZeroUsize::new(page()).unwrap(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
     // SAFETY: fresh addresses, which nobody uses.
     unsafe { mmap(None, len, access, MapFlags::MAP_SHARED, fd, 0) }.map(drop)
 }
@@ -330,20 +328,21 @@ fn q_12_a_part_is_a_whole_of_its_own() {
         ErrorKind::PermissionDenied
     );
     // A part of a part.
-    let part = make(0x10000..0x20000).unwrap().open(Access::ReadWrite).unwrap();
-    let smaller = broker.create(&part, &me(), Access::ReadOnly, options().range(0x8000..0x9000));
+    let page = page() as u64;
+    let part = make(0x10000..0x30000).unwrap().open(Access::ReadWrite).unwrap();
+    let range = 0x10000..0x10000 + page;
+    let smaller = broker.create(&part, &me(), Access::ReadOnly, options().range(range));
     let smaller = smaller.unwrap().map(MapOptions::new().read(true)).unwrap();
-    assert_eq!((smaller.len(), byte(&smaller, 0)), (0x1000, 5));
-    let beyond = broker.create(&part, &me(), Access::ReadOnly, options().range(0..0x20000));
+    assert_eq!((smaller.len() as u64, byte(&smaller, 0)), (page, 4));
+    let beyond = broker.create(&part, &me(), Access::ReadOnly, options().range(0..0x30000));
     assert_eq!(kind(beyond), ErrorKind::OutOfRange);
 
-    for odd in [1..PAGE, 0..PAGE + 1, 100..200, PAGE..PAGE] {
+    for odd in [1..page, 0..page + 1, 100..200, page..page] {
         assert_eq!(kind(make(odd.clone())), ErrorKind::InvalidInput, "{odd:?}");
     }
-    #[expect(clippy::reversed_empty_ranges, reason = "what a caller may write")]
-    let reversed = 2 * PAGE..PAGE;
+    let reversed = 2 * page..page;
     assert_eq!(kind(make(reversed)), ErrorKind::InvalidInput);
-    assert_eq!(kind(make(0..SIZE + PAGE)), ErrorKind::OutOfRange);
+    assert_eq!(kind(make(0..SIZE + page)), ErrorKind::OutOfRange);
     let whole = make(0..SIZE).unwrap();
     assert_eq!(whole.open(Access::ReadOnly).unwrap().size().unwrap(), SIZE);
 }
@@ -449,7 +448,7 @@ fn what_is_claimed_is_of_the_object() {
     }
     assert_eq!(claims(&fixed, Access::WriteOnly, &options()).access, Library);
     assert_eq!(claims(&fixed, Access::ReadWrite, &options()).access, Kernel);
-    let part = crate::support::revocable().range(0..PAGE).clone();
+    let part = crate::support::revocable().range(0..page() as u64).clone();
     let held = claims(&loose, Access::ReadWrite, &part);
     assert_eq!((held.subrange, held.wipe, held.fault), (Library, Kernel, Nobody));
 }

@@ -1,5 +1,6 @@
 //! Taking back: what each way does, and to whom it does nothing.
 
+use crate::common::page;
 use crate::support::{
     Child, SIZE, again, byte, identity_of, kind, loose_memory, me, memory, options, parent,
     receive, revocable, say, told,
@@ -318,9 +319,9 @@ fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     let memory = loose_memory();
     let handle = broker.create(&memory, &me(), Access::ReadOnly, &revocable()).unwrap();
     let given = handle.open(Access::ReadOnly).unwrap().map().unwrap();
-    nix::unistd::ftruncate(&memory, 4096).unwrap();
-    given.read_at(0, &mut [0; 4096]).unwrap();
-    assert_eq!(kind(given.read_at(4000, &mut [0; 100])), ErrorKind::Corrupt);
+    nix::unistd::ftruncate(&memory, page() as _).unwrap();
+    given.read_at(0, &mut vec![0; page()]).unwrap();
+    assert_eq!(kind(given.read_at(page() - 96, &mut [0; 100])), ErrorKind::Corrupt);
 }
 
 #[test]
@@ -341,6 +342,7 @@ fn q_20_the_creator_s_forked_child_revokes_nothing() {
 
 #[test]
 fn one_is_not_wiped_with_what_another_has() {
+    let page = page() as u64;
     let (broker, memory) = (Broker::start().unwrap(), memory());
     let child = Child::start("go on reading");
     memory.map().unwrap().write_at(0, &[4]).unwrap();
@@ -348,11 +350,11 @@ fn one_is_not_wiped_with_what_another_has() {
         let options = revocable().range(range).clone();
         broker.create(&memory, &me(), Access::ReadWrite, &options).unwrap()
     };
-    child.give(&broker, &memory, Access::ReadOnly, options().range(0..4096));
-    let shared = make(0..8192);
+    child.give(&broker, &memory, Access::ReadOnly, options().range(0..page));
+    let shared = make(0..2 * page);
     let (shared, own) = (shared.id(), {
         again(&shared).open(Access::ReadOnly).unwrap();
-        make(8192..16384)
+        make(2 * page..4 * page)
     });
     let id = own.id();
     let given = own.open(Access::ReadWrite).unwrap();
@@ -390,15 +392,16 @@ fn what_has_grown_is_wiped_to_its_end() {
 #[test]
 fn one_of_many_is_wiped_where_no_other_is() {
     const PAGES: u64 = 200;
-    let (broker, memory) = (Broker::start().unwrap(), SharedMemory::anonymous(PAGES * 4096));
+    let page = page() as u64;
+    let (broker, memory) = (Broker::start().unwrap(), SharedMemory::anonymous(PAGES * page));
     let memory = memory.unwrap();
     let make = |from: u64, to: u64| {
-        let options = revocable().range(from * 4096..to * 4096).clone();
+        let options = revocable().range(from * page..to * page).clone();
         let handle = broker.create(&memory, &me(), Access::ReadOnly, &options).unwrap();
         let id = handle.id();
         (id, handle.open(Access::ReadOnly).unwrap())
     };
-    let each: Vec<_> = (0..PAGES - 2).map(|page| make(page, page + 1)).collect();
+    let each: Vec<_> = (0..PAGES - 2).map(|at| make(at, at + 1)).collect();
     // The last two share a page; the one before them shares none.
     let (first, second) = (make(PAGES - 2, PAGES), make(PAGES - 1, PAGES));
     assert_eq!(kind(broker.revoke_handle(first.0, Revoke::Wipe)), ErrorKind::InUse);

@@ -1,6 +1,6 @@
 //! Very many handles, of which half are redeemed, some by processes that die: nothing is left of them.
 
-use crate::common::{Second, scratch, until};
+use crate::common::{Second, page, scratch, until};
 use crate::support::{Child, PATIENCE, descriptors, memory, parent, say};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -84,7 +84,8 @@ fn storm(total: usize) {
                 options.expires_in(Duration::from_secs(3600));
             }
             if n % 5 == 0 {
-                options.range(4096..8192);
+                let page = page() as u64;
+                options.range(page..2 * page);
             }
             let handle =
                 broker.create(&objects[n % 10], &recipient, Access::ReadOnly, &options).unwrap();

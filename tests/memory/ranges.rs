@@ -69,15 +69,22 @@ fn s_20_code_runs_where_it_was_announced() {
     let plain = options.create_new(true).size(4096).open(&name.0).unwrap();
     assert_eq!(kind(reading().exec(true).map(&plain)), ErrorKind::PermissionDenied);
     let announced = read_write().maybe_exec(true).open(&name.0).unwrap();
-    // mov eax, 42; ret
-    plain.map().unwrap().write_at(0, &[0xb8, 42, 0, 0, 0, 0xc3]).unwrap();
+    // To give back 42: mov eax, 42; ret
+    #[cfg(target_arch = "x86_64")]
+    let code = [0xb8, 42, 0, 0, 0, 0xc3];
+    // mov w0, 42; ret
+    #[cfg(target_arch = "aarch64")]
+    let code = [0x40, 5, 0x80, 0x52, 0xc0, 3, 0x5f, 0xd6];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let code = [];
+    plain.map().unwrap().write_at(0, &code).unwrap();
     let mapping = reading().exec(true).map(&announced);
     if !capabilities().unwrap().exec {
         assert_eq!(kind(mapping), ErrorKind::PermissionDenied);
         return;
     }
     let mapping = mapping.unwrap();
-    if cfg!(target_arch = "x86_64") {
+    if !code.is_empty() {
         // SAFETY: the mapping is executable and begins with a function of this type.
         let answer: extern "C" fn() -> u32 = unsafe { std::mem::transmute(mapping.as_ptr()) };
         assert_eq!(answer(), 42);

@@ -76,9 +76,9 @@ pub(crate) fn byte(memory: &SharedMemory, at: usize) -> u8 {
 
 /// Waits until something is so.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let watchdog = Instant::now() + Duration::from_secs(120);
+    let watchdog = Instant::now() + Duration::from_secs(600);
     while !holds() {
-        assert!(Instant::now() < watchdog, "waited two minutes for: {what}");
+        assert!(Instant::now() < watchdog, "waited ten minutes for: {what}");
         std::thread::yield_now();
     }
 }

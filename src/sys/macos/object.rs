@@ -1,13 +1,13 @@
 //! Objects and their labels.
 #![allow(unsafe_code, reason = "copies out of a mapping")]
 
-use super::super::turn::Turn;
 use super::super::{Access, Identity, Seals, Stat};
+use super::lock::Turn;
 use super::{failed, io, page_size};
 use crate::error::{Error, ErrorKind, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, Mode};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -155,7 +155,9 @@ fn fstat(handle: &Handle) -> Result<FileStat> {
 }
 
 pub(crate) fn resize(handle: &Handle, len: u64, reserve: bool, _may_shrink: bool) -> Result<()> {
-    let _turn = take_turn(handle)?;
+    let label = reopen(handle, Access::Read)?.label;
+    let held = || Error::new(ErrorKind::InUse, "another process is about to resize or remove it");
+    let _turn = take_turn(&label)?.ok_or_else(held)?;
     if handle.size()? != 0 {
         let text = "the size of shared memory can be set once here";
         return Err(Error::new(ErrorKind::Unsupported, text));
@@ -242,31 +244,42 @@ pub(crate) fn reopen(handle: &Handle, _access: Access) -> Result<Handle> {
     Ok(Handle { memory, label, place })
 }
 
-/// Those who resize or remove an object take turns.
-fn take_turn(handle: &Handle) -> Result<Turn> {
-    let mut label = reopen(handle, Access::Read)?.label;
+/// The turn of who resizes or removes an object. Nothing if somebody else has it all the while.
+fn take_turn(label: &File) -> Result<Option<Turn>> {
     for _ in 0..LOCK_TRIES {
-        match Turn::take(label).map_err(io("lock the label"))? {
-            Ok(turn) => return Ok(turn),
-            Err(back) => label = back,
+        if let Some(turn) = Turn::take(label)? {
+            return Ok(Some(turn));
         }
         std::thread::sleep(LOCK_PAUSE);
     }
-    Err(Error::new(ErrorKind::InUse, "another process is about to resize or remove it"))
+    Ok(None)
 }
 
+/// Between its look at the name and its removal, nobody who takes turns finds the name moved on to another object. Without the
+/// turn, which a process stopped at the wrong moment can withhold, it goes on after a while.
 pub(crate) fn unlink(name: &str, handle: Option<&Handle>) -> Result<()> {
-    let found = open(name, Access::Read)?;
-    if let Some(handle) = handle
-        && identity_of(&handle.label)? != identity_of(&found.label)?
-    {
-        return Err(Error::new(ErrorKind::NotFound, "the name means another object by now"));
+    let path = path_of(name)?;
+    let wanted = handle.map(|handle| identity_of(&handle.label)).transpose()?;
+    let moved = || Error::new(ErrorKind::NotFound, "the name means another object by now");
+    for _ in 0..LOCK_TRIES {
+        let label = label_options().open(&path).map_err(io("unlink"))?;
+        let found = identity_of(&label)?;
+        if wanted.is_some_and(|wanted| wanted != found) {
+            return Err(moved());
+        }
+        let _turn = take_turn(&label)?;
+        let now = std::fs::symlink_metadata(&path).map_err(io("unlink"))?;
+        if identity(&now) != found {
+            continue;
+        }
+        std::fs::remove_file(&path).map_err(io("unlink"))?;
+        if let Ok((own, _)) = read_label(&label) {
+            // Whoever has it open keeps it.
+            let _ = nix::sys::mman::shm_unlink(own.as_str());
+        }
+        return Ok(());
     }
-    let _turn = take_turn(&found)?;
-    std::fs::remove_file(path_of(name)?).map_err(io("unlink"))?;
-    // Whoever has it open keeps it.
-    let _ = nix::sys::mman::shm_unlink(found.place.own.as_str());
-    Ok(())
+    Err(moved())
 }
 
 pub(crate) fn names() -> Result<Vec<String>> {
@@ -278,8 +291,11 @@ pub(crate) fn names() -> Result<Vec<String>> {
 }
 
 fn identity_of(label: &File) -> Result<Identity> {
-    let about = label.metadata().map_err(io("fstat"))?;
-    Ok(Identity { device: about.dev(), object: about.ino() })
+    Ok(identity(&label.metadata().map_err(io("fstat"))?))
+}
+
+fn identity(about: &Metadata) -> Identity {
+    Identity { device: about.dev(), object: about.ino() }
 }
 
 pub(crate) fn stat(handle: &Handle) -> Result<Stat> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 /// How long a sleep without those calls lasts, and one that has to look at two words.
 const NAP: Duration = Duration::from_millis(1);
 
+/// The longest sleep: what is far longer runs over on its way into the kernel's units.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 type Wait = unsafe extern "C" fn(*mut c_void, u64, usize, u32, u32, u64) -> libc::c_int;
 type Wake = unsafe extern "C" fn(*mut c_void, usize, u32) -> libc::c_int;
-
-/// `OS_CLOCK_MACH_ABSOLUTE_TIME`.
-const CLOCK: u32 = 32;
 
 /// Looked for when the program runs, so that it runs on older systems, too.
 fn symbol(name: &CStr) -> Option<usize> {
@@ -41,10 +41,13 @@ fn calls() -> Option<(Wait, Wake)> {
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let Some((wait, _)) = calls() else { return std::thread::sleep(timeout.min(NAP)) };
     // 0 is no time here, but an error.
-    let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let nanoseconds = (timeout.min(LONGEST).as_nanos() as u64).max(1);
     let (at, shared) = (word.as_ptr().cast(), libc::OS_SYNC_WAIT_ON_ADDRESS_SHARED);
+    let clock = libc::OS_CLOCK_MACH_ABSOLUTE_TIME;
+    // It says that it was woken, that the time is over, that a signal came, or that the page is not there just now: all are
+    // for the caller to look at the word again, which takes the page in.
     // SAFETY: the word outlives the call, which only reads it, and is of 4 bytes.
-    unsafe { wait(at, u64::from(expected), 4, shared, CLOCK, nanoseconds) };
+    unsafe { wait(at, u64::from(expected), 4, shared, clock, nanoseconds) };
 }
 
 /// Sleeps as [`wait`] does, for a while, on the first word only.

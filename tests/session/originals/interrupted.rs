@@ -1,6 +1,6 @@
 //! Waits that signals interrupt.
 
-use crate::common::until;
+use crate::common::{page, until};
 use crate::support::{PATIENCE, Task, connected, sleeper};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -71,26 +71,28 @@ fn an_interrupted_wait_goes_on_for_the_rest_of_its_time() {
 /// The original began an exact read, or a long write, anew after a signal.
 #[test]
 fn an_interrupted_transfer_goes_on_where_it_was() {
-    let sent: Vec<u8> = (0..60_000_u32).map(|n| (n % 251) as u8).collect();
+    // Fifteen times what the ring holds.
+    let room = page();
+    let sent: Vec<u8> = (0..15 * room as u32).map(|n| (n % 251) as u8).collect();
     let mut got = vec![0; sent.len()];
 
-    let (client, server) = connected(4096);
+    let (client, server) = connected(room);
     let text = sent.clone();
     let (writer, thread) = interruptible(move || client.write_all(&text));
     interrupt(thread, 10);
-    for piece in got.chunks_mut(1000) {
+    for piece in got.chunks_mut(room / 4) {
         server.read_exact(piece).unwrap();
     }
     writer.done().unwrap();
     assert!(got == sent);
 
-    let (client, server) = connected(4096);
+    let (client, server) = connected(room);
     let len = sent.len();
     let (reader, thread) = interruptible(move || {
         let mut got = vec![0; len];
         server.read_exact(&mut got).map(|()| got)
     });
-    for piece in sent.chunks(6000) {
+    for piece in sent.chunks(room * 3 / 2) {
         client.write_all(piece).unwrap();
         client.flush().unwrap();
         // It has read a part of what it wants, and waits for the rest.
