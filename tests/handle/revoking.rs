@@ -1,16 +1,23 @@
 //! Taking back: what each way does, and to whom it does nothing.
 
 use crate::support::{
-    Child, SIZE, again, byte, identity_of, kind, loose_memory, me, memory, options, parent,
-    receive, revocable, say, told,
+    Child, SIZE, again, byte, kind, me, memory, options, parent, receive, revocable, say, told,
 };
+#[cfg(target_os = "linux")]
+use crate::support::{identity_of, loose_memory};
+#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
+#[cfg(target_os = "linux")]
 use nix::sys::wait::{WaitStatus, waitpid};
+#[cfg(target_os = "linux")]
 use nix::unistd::{ForkResult, fork};
 use ringlane::handle::{Access, Broker, BrokerOptions, Guarantee, Revoke};
 use ringlane::{ErrorKind, MapOptions, Name, SharedMemory};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// The unit of parts.
+const PAGE: u64 = if cfg!(windows) { 65536 } else { 4096 };
 
 pub(crate) fn part(part: &str, name: &Name) -> bool {
     match part {
@@ -34,6 +41,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             let behind = unsafe { mapping.as_ptr().read_volatile() };
             say(&session, if behind == 0 { "zeroes" } else { "data" });
         }
+        #[cfg(target_os = "linux")]
         "touch what is cut off" => {
             let session = parent(name);
             let mapping = receive(&session).map(MapOptions::new().read(true)).unwrap();
@@ -55,6 +63,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(unsafe { mapping.as_ptr().read_volatile() }, 4);
             say(&session, "went on");
         }
+        #[cfg(target_os = "linux")]
         "fork with what is given for a time" => {
             let session = parent(name);
             let mapping = receive(&session).map(MapOptions::new().read(true)).unwrap();
@@ -77,6 +86,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(byte(&mapping, 0), 4);
             say(&session, "forked");
         }
+        #[cfg(target_os = "linux")]
         "fork the creator" => {
             let (broker, memory) = (Broker::start().unwrap(), memory());
             let handle = broker.create(&memory, &me(), Access::ReadOnly, &revocable()).unwrap();
@@ -157,6 +167,7 @@ fn q_14_calls_end_with_revoked_and_nobody_is_killed() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_14_what_is_sealed_for_reading_is_wiped_too() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -213,6 +224,7 @@ fn q_14_what_a_read_gives_was_there_before_it_was_wiped() {
 }
 
 /// A recipient that may write may also seal, but not what can be taken back.
+#[cfg(target_os = "linux")]
 #[test]
 fn what_can_be_taken_back_cannot_be_sealed_against_it() {
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -250,6 +262,7 @@ fn what_can_be_taken_back_cannot_be_sealed_against_it() {
     assert!(memory.is_write_sealed().unwrap());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
     let broker = Broker::start().unwrap();
@@ -281,6 +294,7 @@ fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
 }
 
 /// Whoever copies by the library while it is cut off is told so, and not ended.
+#[cfg(target_os = "linux")]
 #[test]
 fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     let broker = Broker::start().unwrap();
@@ -323,6 +337,7 @@ fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     assert_eq!(kind(given.read_at(4000, &mut [0; 100])), ErrorKind::Corrupt);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_19_a_forked_child_is_without_it() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -333,6 +348,7 @@ fn q_19_a_forked_child_is_without_it() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_20_the_creator_s_forked_child_revokes_nothing() {
     let second = crate::common::Second::start("fork the creator", &crate::common::scratch());
@@ -348,11 +364,11 @@ fn one_is_not_wiped_with_what_another_has() {
         let options = revocable().range(range).clone();
         broker.create(&memory, &me(), Access::ReadWrite, &options).unwrap()
     };
-    child.give(&broker, &memory, Access::ReadOnly, options().range(0..4096));
-    let shared = make(0..8192);
+    child.give(&broker, &memory, Access::ReadOnly, options().range(0..PAGE));
+    let shared = make(0..2 * PAGE);
     let (shared, own) = (shared.id(), {
         again(&shared).open(Access::ReadOnly).unwrap();
-        make(8192..16384)
+        make(2 * PAGE..4 * PAGE)
     });
     let id = own.id();
     let given = own.open(Access::ReadWrite).unwrap();
@@ -373,6 +389,7 @@ fn one_is_not_wiped_with_what_another_has() {
     assert_eq!(broker.counts().revocable, 0);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_has_grown_is_wiped_to_its_end() {
     let (broker, memory) = (Broker::start().unwrap(), loose_memory());
@@ -390,10 +407,10 @@ fn what_has_grown_is_wiped_to_its_end() {
 #[test]
 fn one_of_many_is_wiped_where_no_other_is() {
     const PAGES: u64 = 200;
-    let (broker, memory) = (Broker::start().unwrap(), SharedMemory::anonymous(PAGES * 4096));
+    let (broker, memory) = (Broker::start().unwrap(), SharedMemory::anonymous(PAGES * PAGE));
     let memory = memory.unwrap();
     let make = |from: u64, to: u64| {
-        let options = revocable().range(from * 4096..to * 4096).clone();
+        let options = revocable().range(from * PAGE..to * PAGE).clone();
         let handle = broker.create(&memory, &me(), Access::ReadOnly, &options).unwrap();
         let id = handle.id();
         (id, handle.open(Access::ReadOnly).unwrap())
@@ -455,6 +472,7 @@ fn a_ring_that_is_wiped_does_nobody_harm() {
 #[test]
 fn what_has_expired_is_gone_without_being_asked_for() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
+    #[cfg(target_os = "linux")]
     let identity = identity_of(&memory);
     let brief = options().expires_in(Duration::from_millis(5)).clone();
     let long = options().expires_in(Duration::from_secs(3600)).clone();
@@ -465,6 +483,7 @@ fn what_has_expired_is_gone_without_being_asked_for() {
     assert_eq!(kind(short.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
     late.open(Access::ReadOnly).unwrap();
     drop(memory);
+    #[cfg(target_os = "linux")]
     crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
     // Who polls is told when to come again.
     let polled = BrokerOptions::new().polled(true).start().unwrap();

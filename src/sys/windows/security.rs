@@ -174,6 +174,15 @@ pub(super) fn read_only() -> Result<SECURITY_ATTRIBUTES> {
     })
 }
 
+/// For sections of which whoever opens them can only ask what they are: they are had by handles.
+pub(super) fn query_only() -> Result<SECURITY_ATTRIBUTES> {
+    static DESCRIPTOR: OnceLock<usize> = OnceLock::new();
+    attributes(&DESCRIPTOR, || {
+        let sid = own_text()?;
+        Ok(format!("O:{sid}D:P(A;;0x20001;;;{sid})(A;;RC;;;S-1-3-4)"))
+    })
+}
+
 /// For what nobody is to open.
 pub(super) fn nobody() -> Result<SECURITY_ATTRIBUTES> {
     static DESCRIPTOR: OnceLock<usize> = OnceLock::new();
