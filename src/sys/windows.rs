@@ -38,7 +38,7 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Security::Cryptography::ProcessPrng;
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
-use windows_sys::Win32::System::Threading::GetCurrentProcessorNumber;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentProcessorNumber};
 
 pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     resizes: 0,
@@ -89,6 +89,12 @@ pub(crate) fn page_size() -> usize {
         unsafe { GetSystemInfo(&mut info) };
         info.dwAllocationGranularity as usize
     })
+}
+
+/// This process, as it calls itself.
+fn this_process() -> HANDLE {
+    // SAFETY: takes nothing.
+    unsafe { GetCurrentProcess() }
 }
 
 /// No process is a copy of another one here.

@@ -47,6 +47,11 @@ fn told_of(answer: &[u8]) -> (String, u64) {
     (format!(r"Local\ringlane-{:016x}{:016x}", word(1), word(9)), word(18))
 }
 
+fn this() -> HANDLE {
+    // SAFETY: takes nothing.
+    unsafe { GetCurrentProcess() }
+}
+
 fn raw(number: u64) -> HANDLE {
     without_provenance_mut(number as usize)
 }
@@ -69,10 +74,7 @@ fn can_map(number: u64, access: u32) -> bool {
 fn widened(number: u64, access: u32) -> Option<OwnedHandle> {
     let mut copy = null_mut();
     // SAFETY: writes to what it is given.
-    let done = unsafe {
-        let this = GetCurrentProcess();
-        DuplicateHandle(this, raw(number), this, &mut copy, access, 0, 0)
-    };
+    let done = unsafe { DuplicateHandle(this(), raw(number), this(), &mut copy, access, 0, 0) };
     owned(copy).filter(|_| done != 0)
 }
 
@@ -112,9 +114,8 @@ fn a_connection_that_is_lent_gives_the_borrower_nothing() {
     let process = owned(process).unwrap();
     // SAFETY: both are open, and the number is written to what is given.
     let done = unsafe {
-        let (from, to) = (GetCurrentProcess(), process.as_raw_handle().cast());
-        let pipe = pipe.as_raw_handle().cast();
-        DuplicateHandle(from, pipe, to, &mut theirs, 0, 0, DUPLICATE_SAME_ACCESS)
+        let (pipe, to) = (pipe.as_raw_handle().cast(), process.as_raw_handle().cast());
+        DuplicateHandle(this(), pipe, to, &mut theirs, 0, 0, DUPLICATE_SAME_ACCESS)
     };
     assert_ne!(done, 0);
     drop(pipe);
@@ -184,7 +185,7 @@ fn count_what_is_left() {
     let open = || {
         let mut count = 0;
         // SAFETY: writes to what it is given.
-        assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
+        assert_ne!(unsafe { GetProcessHandleCount(this(), &mut count) }, 0);
         count
     };
     let broker = Broker::start().unwrap();
@@ -261,9 +262,9 @@ fn a_false_broker_names_handles_of_ours_and_they_stay_ours() {
         ("two", message(&[whole.clone(), whole.clone()], &done), wrong),
         ("very many", [&[0xff][..], &whole, &done].concat(), wrong),
         ("not all of it", [&[0x82][..], &whole, &done].concat(), wrong),
-        ("short", message(&[whole.clone()], &done[..47]), wrong),
-        ("words", message(&[whole.clone()], b"no answer at all"), wrong),
-        ("unknown", message(&[whole.clone()], &answer(3, 0, 0, 0)), wrong),
+        ("short", message(std::slice::from_ref(&whole), &done[..47]), wrong),
+        ("words", message(std::slice::from_ref(&whole), b"no answer at all"), wrong),
+        ("unknown", message(std::slice::from_ref(&whole), &answer(3, 0, 0, 0)), wrong),
         ("nothing", message(&[said(0xa1, 0)], &done), wrong),
         ("no handle", message(&[said(0xa1, 0x00de_adb8)], &done), wrong),
         ("this process", message(&[said(0xa1, u64::MAX)], &done), wrong),
@@ -273,16 +274,28 @@ fn a_false_broker_names_handles_of_ours_and_they_stay_ours() {
         ("memory of ours", message(&[said(0xa1, number(&ours))], &done), wrong),
         ("an unknown name", message(&[said(0xee, number(&good))], &done), wrong),
         ("what is not there", message(&[said(0xa3, number(&reserved))], &done), wrong),
-        ("past the end", message(&[whole.clone()], &answer(0, 1, 4096, size as u64)), wrong),
-        ("past all", message(&[whole.clone()], &answer(0, 1, u64::MAX, 2)), wrong),
-        ("no leash", message(&[whole.clone()], &answer(0, 2, 0, 0)), wrong),
+        (
+            "past the end",
+            message(std::slice::from_ref(&whole), &answer(0, 1, 4096, size as u64)),
+            wrong,
+        ),
+        ("past all", message(std::slice::from_ref(&whole), &answer(0, 1, u64::MAX, 2)), wrong),
+        ("no leash", message(std::slice::from_ref(&whole), &answer(0, 2, 0, 0)), wrong),
         (
             "a leash that is a file",
             message(&[whole.clone(), said(0xa2, number(&file))], &answer(0, 2, 0, 0)),
             wrong,
         ),
-        ("denied", message(&[whole.clone()], &answer(2, 0, 0, 0)), ErrorKind::PermissionDenied),
-        ("invalid", message(&[whole.clone()], &answer(1, 0, 0, 0)), ErrorKind::InvalidHandle),
+        (
+            "denied",
+            message(std::slice::from_ref(&whole), &answer(2, 0, 0, 0)),
+            ErrorKind::PermissionDenied,
+        ),
+        (
+            "invalid",
+            message(std::slice::from_ref(&whole), &answer(1, 0, 0, 0)),
+            ErrorKind::InvalidHandle,
+        ),
     ];
     for (case, bytes, expected) in cases {
         let (handle, pipe, _label) = own_broker();

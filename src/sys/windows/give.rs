@@ -16,7 +16,7 @@ use super::super::{Access, Received};
 use super::death::copy_of;
 use super::object::{Id, Object, open_section, rights_of, section_name};
 use super::pipe::{MOST_OBJECTS, lend, receive_by};
-use super::{Handle, Process, Socket, last, mapping, owned};
+use super::{Handle, Process, Socket, last, mapping, owned, this_process};
 use crate::error::Result;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::null_mut;
@@ -25,7 +25,6 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::READ_CONTROL;
 use windows_sys::Win32::System::Memory::SECTION_QUERY;
-use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 /// What a message begins with, beside the number of objects.
 const GIVEN: u8 = 0x80;
@@ -48,8 +47,8 @@ impl Lent {
         let rights = rights_of(handle.access()) | SECTION_QUERY;
         // SAFETY: both are open, and the number is written to what is given. What it means, it means there.
         let done = unsafe {
-            let (from, to) = (GetCurrentProcess(), process.as_raw_handle().cast());
-            DuplicateHandle(from, section, to, &mut number, rights, 0, 0)
+            let to = process.as_raw_handle().cast();
+            DuplicateHandle(this_process(), section, to, &mut number, rights, 0, 0)
         };
         if done == 0 {
             return Err(last("put a handle into the process"));
@@ -124,10 +123,8 @@ fn take(object: &[u8]) -> Option<Handle> {
         (std::ptr::without_provenance_mut(number), null_mut());
     let rights = rights_of(access) | SECTION_QUERY;
     // SAFETY: writes to what it is given. The number can be any: it is not used up, and what it means is asked below.
-    let copied = unsafe {
-        let this = GetCurrentProcess();
-        DuplicateHandle(this, number, this, &mut copy, rights, 0, 0)
-    };
+    let copied =
+        unsafe { DuplicateHandle(this_process(), number, this_process(), &mut copy, rights, 0, 0) };
     let copy = owned(copy).filter(|_| copied != 0)?;
     let size = mapping::size_of_plain(copy.as_raw_handle().cast()).ok()?;
     // Who knows the object's number has the object. So this is none that is nobody's business but ours.

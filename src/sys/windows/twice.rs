@@ -243,8 +243,10 @@ mod tests {
         };
         assert_eq!(again.addr().get() - first.addr().get(), once);
         for at in [head, once - 1] {
-            // SAFETY: within the first view, and within the second.
-            let (here, there) = unsafe { (first.add(at), again.add(at - head)) };
+            // SAFETY: within the first view.
+            let here = unsafe { first.add(at) };
+            // SAFETY: within the second one.
+            let there = unsafe { again.add(at - head) };
             // SAFETY: both are mapped, for writing.
             unsafe { here.write_volatile(at as u8 | 1) };
             // SAFETY: as above.
