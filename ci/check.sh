@@ -13,6 +13,13 @@ if have fmt formatting rustfmt; then cargo fmt --all --check; fi
 # All targets, so that the benches compile, too, which no test builds.
 if have clippy lints clippy; then
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+    # What is Windows' own.
+    windows=x86_64-pc-windows-gnu
+    if [ -d "$(rustc --print sysroot)/lib/rustlib/$windows/lib" ]; then
+        cargo clippy --target "$windows" -p ringlane --lib --tests -- -D warnings
+    else
+        echo "SKIPPED lints for Windows: rustup target add $windows" >&2
+    fi
 else
     cargo check --workspace --all-targets --all-features
 fi

@@ -5,7 +5,7 @@
     allow(
         dead_code,
         unused_imports,
-        reason = "what only handles use, and sessions, which macOS has not"
+        reason = "what only Linux has, and what sessions and handles use, which macOS has not"
     )
 )]
 
@@ -30,7 +30,7 @@ mod queue;
 #[cfg(any(target_os = "linux", windows))]
 pub mod session;
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(any(target_os = "linux", windows), not(loom)))]
 pub mod handle;
 
 pub use error::{

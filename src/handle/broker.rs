@@ -3,6 +3,7 @@
 use super::grip::{Grip, Object};
 use super::serve::{Client, LOOK, SOCKETS};
 use super::table::{Entry, Table, unknown};
+use super::token::PATH_MAX;
 use super::{
     Access, BrokerOptions, Guarantee, Guarantees, Handle, HandleId, HandleOptions, Recipient,
 };
@@ -11,7 +12,6 @@ use crate::session::ServiceName;
 use crate::shm::{Leash, SharedMemory, Terms};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{self, Interest};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
@@ -49,12 +49,12 @@ pub struct Broker {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) listener: sys::Handle,
+    pub(super) listener: sys::Listener,
     path: PathBuf,
     identity: sys::Identity,
     pub(super) poller: sys::Poller,
     /// Has the thread look again at what it waits for.
-    pub(super) look: sys::Handle,
+    pub(super) look: sys::Flag,
     stopped: AtomicU32,
     clients: Mutex<Vec<Client>>,
     table: Mutex<Table>,
@@ -133,15 +133,13 @@ impl Broker {
         // From here on, a failure removes the name.
         let inner = &broker.inner;
         sys::set_socket_mode(&inner.path, inner.options.mode)?;
-        inner.poller.add(inner.listener.as_fd(), Interest::Readable, false, SOCKETS)?;
-        inner.poller.add(inner.look.as_fd(), Interest::Readable, false, LOOK)?;
+        inner.poller.add(&inner.listener, Interest::Readable, false, SOCKETS)?;
+        inner.poller.add(&inner.look, Interest::Readable, false, LOOK)?;
         if !polled {
             let inner = Arc::clone(inner);
             let thread = std::thread::Builder::new().name("ringlane-handles".into());
-            let thread = thread.spawn(move || inner.run()).map_err(|e| {
-                Error::os("start a thread", e.raw_os_error().unwrap_or(libc::EAGAIN))
-            })?;
-            broker.thread = Some(thread);
+            let thread = thread.spawn(move || inner.run());
+            broker.thread = Some(thread.map_err(failed("start a thread"))?);
         }
         Ok(broker)
     }
@@ -324,7 +322,8 @@ impl Broker {
     }
 
     /// Answers all who ask now, and lets go of what is over: for a broker that is [polled](BrokerOptions::polled). Never
-    /// waits. Says after which time to call it at the latest, if nothing makes its descriptor readable before.
+    /// waits. Says after which time to call it at the latest, if nothing makes its descriptor readable before, or on
+    /// Windows sets its event.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] if another thread serves; [`ErrorKind::LimitReached`] if somebody connects and there
@@ -408,36 +407,30 @@ impl Drop for Inner {
         }
         let _ = sys::unlink_socket(&self.path, self.identity);
         // A forked child may have copies of the sockets, and who asked would wait for it.
-        sys::shut_down(&self.listener);
         let clients = self.clients.get_mut().unwrap_or_else(PoisonError::into_inner);
         clients.iter().for_each(Client::shut_down);
-        // After this nobody can connect, so there are no more than wait by now.
-        while let Ok(Some(socket)) = sys::accept(&self.listener) {
-            sys::shut_down(&socket);
-        }
+        sys::stop_listening(&self.listener);
     }
 }
 
-impl AsFd for Broker {
-    /// Readable when [`try_serve`](Broker::try_serve) has something to do.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.poller.as_fd()
-    }
-}
-
-/// Has the kernel say who sends, and take no descriptors along.
-pub(super) fn hear_only(socket: &sys::Handle) -> Result<()> {
-    sys::tell_senders(socket).and_then(|()| sys::refuse_handles(socket))
+fn failed(call: &'static str) -> impl Fn(std::io::Error) -> Error {
+    // What the library itself says is that a text is no such text, which none here is.
+    move |error| Error::os(call, error.raw_os_error().unwrap_or_default())
 }
 
 /// The socket, and where it is. Without a name it gets one by the process's number, so that what a killed one leaves
 /// is replaced when the number comes again.
-fn listen(options: &BrokerOptions) -> Result<((sys::Handle, sys::Identity), PathBuf)> {
+fn listen(options: &BrokerOptions) -> Result<((sys::Listener, sys::Identity), PathBuf)> {
     let bind = |name: &ServiceName| {
         // Recipients are in other directories.
-        let path = std::path::absolute(name.path_to_bind()?)
-            .map_err(|e| Error::os("find the path", e.raw_os_error().unwrap_or(libc::EINVAL)))?;
-        Ok((sys::listen(&path, options.mode, BACKLOG, hear_only)?, path))
+        let path = sys::absolute(&name.path_to_bind()?)?;
+        let bytes = path.as_os_str().len();
+        if bytes > PATH_MAX {
+            let text =
+                format!("the broker's name has {bytes} bytes, at most {PATH_MAX} go with a handle");
+            return Err(Error::new(ErrorKind::InvalidName, text));
+        }
+        Ok((sys::listen(&path, options.mode, BACKLOG, sys::hear_only)?, path))
     };
     if let Some(name) = &options.name {
         return bind(name);
@@ -503,7 +496,7 @@ fn own_handle(memory: &SharedMemory, write: bool) -> Result<sys::Handle> {
         // Another user's object may not be opened anew, only passed on as it came.
         Err(error) => {
             let copy = memory.handle().try_clone();
-            let copy = copy.map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(libc::EIO)))?;
+            let copy = copy.map_err(failed("dup"))?;
             if sys::adopt(&copy)? == access { Ok(copy) } else { Err(error) }
         }
     }
@@ -539,7 +532,7 @@ fn guarantees_of(entry: &Entry) -> Result<Guarantees> {
         single_use: Guarantee::Broker,
         access: match entry.access {
             Access::ReadWrite => Guarantee::Kernel,
-            Access::ReadOnly if seals.writes => Guarantee::Kernel,
+            Access::ReadOnly if sys::keeps_readers(&entry.object.handle)? => Guarantee::Kernel,
             Access::ReadOnly | Access::WriteOnly => Guarantee::Library,
         },
         no_descriptor: if_so(entry.no_descriptor, Guarantee::Library),

@@ -33,8 +33,9 @@
 //! # Who holds what
 //!
 //! Not everything that a handle promises is held by the kernel: [`Broker::guarantees`] says for each promise, and for
-//! the very object, whether the kernel holds it, the broker, only this library in the recipient, or nobody. On Linux a
-//! process can map nothing without a descriptor, so who is hostile keeps the descriptor: whole, and for good.
+//! the very object, whether the kernel holds it, the broker, only this library in the recipient, or nobody. A
+//! process can map nothing without a descriptor, on Windows a kernel handle, so who is hostile keeps that: whole, and
+//! for good.
 //! What no process keeps is data that is written where it has nothing mapped. So memory that is to be taken back is
 //! best one object for each recipient.
 
@@ -42,6 +43,7 @@ mod access;
 mod broker;
 mod grip;
 mod options;
+mod poll;
 mod recipient;
 mod redeem;
 mod revoke;

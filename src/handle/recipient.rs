@@ -3,7 +3,6 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::sys;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A process that handles are made for. It is the process that had the number, or is at the other end, when this was
@@ -17,10 +16,10 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Recipient {
-    process: Arc<sys::Handle>,
+    process: Arc<sys::Process>,
     pid: u32,
-    /// Of the descriptor: from Linux 6.9 on one for each process that there ever was.
-    identity: sys::Identity,
+    /// What tells it from another of this number.
+    mark: sys::Identity,
 }
 
 impl Recipient {
@@ -35,21 +34,21 @@ impl Recipient {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn process(pid: u32) -> Result<Recipient> {
-        let missing = |error: Error| match error.raw_os_error() {
-            Some(libc::ESRCH | libc::EINVAL) => {
-                Error::new(ErrorKind::NotFound, "there is no such process")
-            }
-            _ => error,
+        let missing = |error: Error| {
+            let none = Error::new(ErrorKind::NotFound, "there is no such process");
+            if sys::is_no_process(&error) { none } else { error }
         };
-        let found = sys::open_process(pid).map_err(missing).and_then(Recipient::of);
+        let found = sys::open_to_give(pid).map_err(missing).and_then(Recipient::of);
         found.map_err(|e| e.on(format_args!("make process {pid} a recipient")))
     }
 
-    /// The process of a descriptor from `pidfd_open(2)`, `clone(2)` or the like.
+    /// The process of a descriptor from `pidfd_open(2)`, `clone(2)` or the like; on Windows of a handle that may be waited
+    /// for and asked about.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if it is no such descriptor, [`ErrorKind::NotFound`] if the process has
-    /// ended or is in a namespace that this one does not see.
+    /// ended or is in a namespace that this one does not see; on Windows [`ErrorKind::PermissionDenied`] if this process
+    /// may not put handles into it.
     ///
     /// ```
     /// let (one, _other) = ringlane::session::Session::pair(4096)?;
@@ -57,8 +56,9 @@ impl Recipient {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     #[doc(alias = "pidfd_open")]
-    pub fn descriptor(process: OwnedFd) -> Result<Recipient> {
-        Recipient::of(process).map_err(|e| e.on("make a process a recipient"))
+    pub fn descriptor(process: sys::OwnedRaw) -> Result<Recipient> {
+        let found = sys::process_of(process).and_then(Recipient::of);
+        found.map_err(|e| e.on("make a process a recipient"))
     }
 
     /// The process at the other end of a session: which connected, or bound the server.
@@ -76,14 +76,14 @@ impl Recipient {
         Recipient::descriptor(session.peer_process()?)
     }
 
-    fn of(process: sys::Handle) -> Result<Recipient> {
+    fn of(process: sys::Process) -> Result<Recipient> {
         let gone = || Error::new(ErrorKind::NotFound, "the process has ended, or is out of sight");
         let pid = sys::number_of(&process)?.ok_or_else(gone)?;
         if sys::has_ended(&process)? {
             return Err(gone());
         }
-        let identity = sys::stat(&process)?.identity;
-        Ok(Recipient { process: Arc::new(process), pid, identity })
+        let mark = sys::mark_of(&process)?;
+        Ok(Recipient { process: Arc::new(process), pid, mark })
     }
 
     /// Its number, while it lives: for people.
@@ -99,10 +99,10 @@ impl Recipient {
 
     /// What two of the same process have in common.
     pub(super) fn key(&self) -> (u32, u64) {
-        (self.pid, self.identity.object)
+        (self.pid, self.mark.object)
     }
 
-    pub(super) fn handle(&self) -> &sys::Handle {
+    pub(super) fn process_handle(&self) -> &sys::Process {
         &self.process
     }
 
@@ -112,14 +112,11 @@ impl Recipient {
     }
 
     /// Whether a message from this sender, over this socket, is the process's own: it sent it, it
-    /// connected, and it lives, so that nobody else has its number.
-    pub(super) fn is_at(&self, socket: &sys::Handle, sender: sys::Credentials) -> bool {
-        let connected = sys::credentials(socket).is_ok_and(|found| found.pid == self.pid);
-        let same = match sys::peer_process(socket) {
-            Ok(process) => sys::stat(&process).is_ok_and(|found| found.identity == self.identity),
-            // Before Linux 6.5 there is the number alone, and that the process has kept it.
-            Err(error) => error.kind() == ErrorKind::Unsupported,
-        };
-        sender.pid == self.pid && connected && same && !self.has_ended()
+    /// connected, and it lives, so that nobody else has its number. Where nobody says who sent it, the process gets what
+    /// is sent back, whoever reads it.
+    pub(super) fn is_at(&self, socket: &sys::Socket, sender: Option<sys::Credentials>) -> bool {
+        let sent = sender.map_or(cfg!(windows), |sender| sender.pid == self.pid);
+        let connected = sys::connected_by(socket, &self.process, self.pid);
+        sent && connected.unwrap_or(false) && !self.has_ended()
     }
 }

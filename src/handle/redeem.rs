@@ -181,12 +181,12 @@ fn gone(error: Error) -> Error {
 
 /// The answer; nothing if the broker hung up instead.
 fn hear(
-    socket: &sys::Handle,
+    socket: &sys::Socket,
     left: impl Fn() -> Option<Duration>,
 ) -> Result<Option<(Answer, Vec<sys::Handle>)>> {
     loop {
         let mut bytes = [0; size_of::<Answer>() + 1];
-        match sys::receive(socket, &mut bytes)? {
+        match sys::receive_given(socket, &mut bytes)? {
             Received::End => return Ok(None),
             Received::Message { bytes: len, handles, cut, .. } => {
                 let answer = Answer::parse(&bytes[..len]).filter(|_| !cut);

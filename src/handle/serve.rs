@@ -1,11 +1,10 @@
 //! The broker's socket: bounded work for whoever connects, and one answer for each question.
 
-use super::broker::{Inner, hear_only};
+use super::broker::Inner;
 use super::table::Taken;
 use super::wire::{Answer, Outcome, Question, bytes_of};
 use crate::error::Result;
 use crate::sys::{self, Interest, Received};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// So many may be connected and have said nothing yet. One that comes then takes the place of the one that has taken
@@ -22,12 +21,13 @@ pub(super) const LOOK: u64 = u64::MAX;
 /// How long a broker's thread waits when it has no descriptor for who connects.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Who has connected, and said nothing yet.
+/// Who has connected, and said nothing yet; or was given something, where that goes again with the connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    socket: sys::Handle,
+    socket: sys::Socket,
     /// Nothing for one that may take as long as it likes.
     until: Option<Instant>,
+    answered: bool,
 }
 
 impl Client {
@@ -63,27 +63,37 @@ impl Inner {
 
     fn hear_all(&self, clients: &mut Vec<Client>) -> Result<()> {
         // As many as may be connected, and no more before those are heard.
+        let mut all = false;
         for _ in 0..MOST_CLIENTS {
             let socket = match sys::accept(&self.listener) {
                 Ok(Some(socket)) => socket,
-                Ok(None) => break,
+                Ok(None) => {
+                    all = true;
+                    break;
+                }
                 // No descriptor is left: somebody has to go, and if there is nobody, time has to.
-                Err(error) if clients.is_empty() => return Err(error),
+                Err(error) if clients.is_empty() => {
+                    self.poller.leave_look();
+                    return Err(error);
+                }
                 Err(_) => {
                     self.turn_away(clients, 1);
                     break;
                 }
             };
-            let known = hear_only(&socket)
-                .and_then(|()| self.poller.add(socket.as_fd(), Interest::Readable, false, SOCKETS));
+            let known = sys::hear_only(&socket)
+                .and_then(|()| self.poller.add(&socket, Interest::Readable, false, SOCKETS));
             if known.is_ok() {
                 let until = Instant::now().checked_add(self.options.patience);
-                clients.push(Client { socket, until });
+                clients.push(Client { socket, until, answered: false });
             }
         }
+        if !all {
+            self.poller.leave_look();
+        }
         let mut index = 0;
-        while let Some(client) = clients.get(index) {
-            if self.hear(&client.socket) {
+        while let Some(client) = clients.get_mut(index) {
+            if self.hear(client) {
                 self.hang_up(&clients.remove(index));
             } else {
                 index += 1;
@@ -94,12 +104,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Hears a client out. False if it has said nothing so far.
-    fn hear(&self, socket: &sys::Handle) -> bool {
+    /// Hears a client out. False if it is to be heard again: it has said nothing so far, or has what it was given only
+    /// while it is connected, and is about to take it.
+    fn hear(&self, client: &mut Client) -> bool {
         let mut bytes = [0; size_of::<Question>() + 1];
-        let question = match sys::receive(socket, &mut bytes) {
+        let question = match sys::receive(&client.socket, &mut bytes) {
             Ok(Received::Nothing) => return false,
-            Ok(Received::Message { bytes: len, cut: false, sender: Some(sender), handles }) => {
+            _ if client.answered => return true,
+            Ok(Received::Message { bytes: len, cut: false, sender, handles }) => {
                 // What it sends along is nobody's.
                 drop(handles);
                 Question::parse(&bytes[..len]).map(|question| (question, sender))
@@ -107,47 +119,55 @@ impl Inner {
             _ => None,
         };
         match question {
-            Some(((id, want), sender)) => self.answer(socket, (id, want), sender),
+            Some(((id, want), sender)) => {
+                client.answered = self.answer(&client.socket, (id, want), sender)
+                    && sys::LENDS
+                    && self.poller.again(&client.socket, Interest::Readable, SOCKETS).is_ok();
+            }
             None => self.table().counts.turned_away += 1,
         }
-        true
+        !client.answered
     }
 
+    /// Says whether it has given something.
     fn answer(
         &self,
-        socket: &sys::Handle,
+        socket: &sys::Socket,
         (id, want): (super::HandleId, super::wire::Want),
-        sender: sys::Credentials,
-    ) {
+        sender: Option<sys::Credentials>,
+    ) -> bool {
         let is_caller = |recipient: &super::Recipient| recipient.is_at(socket, sender);
         let taken = self.table().take((id, want), is_caller, &self.poller);
         // From here on nobody else gets it.
         let sent = match &taken {
             Taken::Nothing(outcome) => {
                 let _ = sys::send(socket, bytes_of(&Answer::new(*outcome, None, false)), &[]);
-                return;
+                return false;
             }
-            Taken::Memory { object, leash, part } => {
+            Taken::Memory { object, leash, part, to } => {
                 let answer = Answer::new(Outcome::Done, *part, leash.is_some());
                 let handles: Vec<&sys::Handle> =
                     std::iter::once(&object.handle).chain(leash.as_ref()).collect();
-                sys::send(socket, bytes_of(&answer), &handles)
+                sys::give(socket, to.process_handle(), bytes_of(&answer), &handles)
             }
         };
-        if !matches!(sent, Ok(true)) {
+        let sent = matches!(sent, Ok(true));
+        if !sent {
             self.table().undelivered(id, &self.poller);
         }
+        sent
     }
 
     fn turn_away(&self, clients: &mut Vec<Client>, first: usize) {
         if first != 0 {
-            self.table().counts.turned_away += first as u64;
+            let silent = clients[..first].iter().filter(|client| !client.answered).count();
+            self.table().counts.turned_away += silent as u64;
             clients.drain(..first).for_each(|client| self.hang_up(&client));
         }
     }
 
     fn hang_up(&self, client: &Client) {
-        self.poller.remove(client.socket.as_fd());
+        self.poller.remove(&client.socket);
         client.shut_down();
     }
 
@@ -161,8 +181,8 @@ impl Inner {
             if self.is_stopped() {
                 return;
             }
-            match passed.and_then(|next| self.poller.next(next)) {
-                Ok(_) => {}
+            match passed.and_then(|next| self.poller.wait(next)) {
+                Ok(()) => {}
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

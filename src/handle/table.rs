@@ -4,9 +4,8 @@ use super::grip::{Grip, Object};
 use super::wire::{Outcome, Want};
 use super::{Access, Counts, HandleId, Recipient};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::{self, Interest};
+use crate::sys;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -38,13 +37,19 @@ impl Entry {
 struct Process {
     recipient: Recipient,
     token: u64,
+    watch: sys::Watch,
     handles: HashSet<HandleId>,
 }
 
 /// What a caller gets.
 pub(super) enum Taken {
     Nothing(Outcome),
-    Memory { object: Arc<Object>, leash: Option<sys::Handle>, part: Option<(u64, u64)> },
+    Memory {
+        object: Arc<Object>,
+        leash: Option<sys::Handle>,
+        part: Option<(u64, u64)>,
+        to: Recipient,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -119,9 +124,9 @@ impl Table {
         if !self.processes.contains_key(&key) {
             self.next_token += 1;
             let token = self.next_token;
-            poller.add(recipient.handle().as_fd(), Interest::Readable, false, token)?;
+            let watch = poller.watch_end(recipient.process_handle(), token)?;
             let (recipient, handles) = (recipient.clone(), HashSet::new());
-            self.processes.insert(key, Process { recipient, token, handles });
+            self.processes.insert(key, Process { recipient, token, watch, handles });
             self.tokens.insert(token, key);
         }
         if let Some(process) = self.processes.get_mut(&key) {
@@ -157,8 +162,8 @@ impl Table {
 
     fn forget(&mut self, token: u64, key: (u32, u64), poller: &sys::Poller) {
         self.tokens.remove(&token);
-        if let Some(process) = self.processes.remove(&key) {
-            poller.remove(process.recipient.handle().as_fd());
+        if let Some(Process { recipient, watch, .. }) = self.processes.remove(&key) {
+            poller.forget_end(recipient.process_handle(), watch);
         }
     }
 
@@ -200,9 +205,10 @@ impl Table {
         let Some(entry) = self.entries.get_mut(&id) else { return self.refuse() };
         let recipient = self.processes.get(&entry.recipient).map(|process| &process.recipient);
         let expired = entry.until.is_some_and(|until| until <= Instant::now());
-        if entry.used || expired || !recipient.is_some_and(is_caller) {
+        let Some(recipient) = recipient.filter(|of| !entry.used && !expired && is_caller(of))
+        else {
             return self.refuse();
-        }
+        };
         let granted = match want {
             Want::Open(access) => !entry.no_descriptor && entry.access.allows(access),
             Want::Map(access) => entry.access.allows(access),
@@ -217,6 +223,7 @@ impl Table {
             return Taken::Nothing(Outcome::Denied);
         }
         self.counts.redeemed += 1;
+        let to = recipient.clone();
         let (object, part) = (Arc::clone(&entry.object), entry.part);
         let leash = entry.grip.as_mut().and_then(|grip| grip.end.take());
         if entry.grip.is_some() {
@@ -228,7 +235,7 @@ impl Table {
         } else {
             self.remove(id, poller);
         }
-        Taken::Memory { object, leash, part }
+        Taken::Memory { object, leash, part, to }
     }
 
     fn refuse(&mut self) -> Taken {

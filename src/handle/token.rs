@@ -1,15 +1,14 @@
 //! A handle: bytes that say where its broker is and which of its handles this one is.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::ffi::OsStr;
+use crate::sys;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"ringhnd\x01";
 
-/// The longest path that a socket can have.
-pub(super) const PATH_MAX: usize = 107;
+/// The longest place that a broker can have, in bytes.
+pub(super) const PATH_MAX: usize = sys::LONGEST_PLACE;
 
 /// Which handle: 128 bits that nobody guesses.
 ///
@@ -90,7 +89,7 @@ impl Handle {
     /// # Ok::<(), ringlane::Error>(())
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
-        [&MAGIC, &self.id.0[..], self.path.as_os_str().as_bytes()].concat()
+        [&MAGIC, &self.id.0[..], self.path.as_os_str().as_encoded_bytes()].concat()
     }
 
     /// The handle of these bytes. Whether it is good for anything, only its use says.
@@ -104,14 +103,13 @@ impl Handle {
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Handle> {
         let parts = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.split_first_chunk::<16>());
-        let parts = parts.filter(|(_, path)| {
-            path.first() == Some(&b'/') && path.len() <= PATH_MAX && !path.contains(&0)
-        });
-        let Some((id, path)) = parts else {
+        let parts = parts.filter(|(_, path)| path.len() <= PATH_MAX);
+        let Some((id, path)) = parts.and_then(|(id, path)| Some((id, sys::whole_place(path)?)))
+        else {
             let text = format!("{} bytes that are no handle", bytes.len());
             return Err(Error::new(ErrorKind::InvalidHandle, text));
         };
-        Ok(Handle::new(HandleId(*id), Path::new(OsStr::from_bytes(path))))
+        Ok(Handle::new(HandleId(*id), &path))
     }
 
     pub(super) fn new(id: HandleId, path: &Path) -> Handle {

@@ -16,7 +16,7 @@ pub(crate) struct Leash(Mapping);
 
 impl Leash {
     /// A new one, and the handle that goes with the memory. Nobody but this mapping can write to it.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn new() -> Result<(Leash, sys::Handle)> {
         let handle = sys::create_anonymous("ringlane leash")?;
         sys::resize_alone(&handle, sys::page_size() as u64, true)?;
@@ -27,7 +27,7 @@ impl Leash {
     }
 
     /// The one that came with memory. Its page has to be one that stays.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn of(handle: &sys::Handle) -> Result<Leash> {
         sys::adopt(handle)?;
         if !sys::seals_of(handle)?.size || sys::stat(handle)?.size < size_of::<u32>() as u64 {

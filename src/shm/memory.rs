@@ -157,7 +157,7 @@ impl SharedMemory {
     }
 
     /// What came by a handle: at most with this access, on these terms.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn received(
         handle: sys::Handle,
         (read, write): (bool, bool),

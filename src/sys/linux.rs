@@ -220,6 +220,26 @@ pub(crate) fn number_of(process: &Handle) -> Result<Option<u32>> {
     Ok(number.trim().parse().ok().filter(|number| *number != 0))
 }
 
+/// Whether that says that there is no process of that number.
+pub(crate) fn is_no_process(error: &Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL))
+}
+
+/// The same, to be given something.
+pub(crate) fn open_to_give(pid: u32) -> Result<Process> {
+    open_process(pid)
+}
+
+/// The process of a handle that came from elsewhere, to be given something.
+pub(crate) fn process_of(handle: OwnedFd) -> Result<Process> {
+    Ok(handle)
+}
+
+/// What tells it from others of its number: from Linux 6.9 on one for each process that there ever was.
+pub(crate) fn mark_of(process: &Process) -> Result<super::Identity> {
+    Ok(stat(process)?.identity)
+}
+
 /// Fills the buffer with what nobody can guess.
 pub(crate) fn random(buffer: &mut [u8]) -> Result<()> {
     let mut rest = buffer;

@@ -9,6 +9,7 @@
 mod bell;
 mod death;
 mod event;
+mod give;
 mod listen;
 mod lock;
 mod mapping;
@@ -16,10 +17,12 @@ mod names;
 mod object;
 mod pipe;
 mod security;
+mod twice;
 mod wake;
 
 pub(crate) use death::*;
 pub(crate) use event::*;
+pub(crate) use give::*;
 pub(crate) use listen::*;
 pub(crate) use lock::*;
 pub(crate) use mapping::*;
@@ -33,8 +36,9 @@ use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Security::Cryptography::ProcessPrng;
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
-use windows_sys::Win32::System::Threading::GetCurrentProcessorNumber;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentProcessorNumber};
 
 pub(crate) const ABILITIES: super::Abilities = super::Abilities {
     resizes: 0,
@@ -87,6 +91,12 @@ pub(crate) fn page_size() -> usize {
     })
 }
 
+/// This process, as it calls itself.
+fn this_process() -> HANDLE {
+    // SAFETY: takes nothing.
+    unsafe { GetCurrentProcess() }
+}
+
 /// No process is a copy of another one here.
 pub(crate) fn process_token() -> u64 {
     u64::from(process_id())
@@ -99,6 +109,15 @@ pub(crate) fn process_id() -> u32 {
 pub(crate) fn processor() -> Option<u32> {
     // SAFETY: takes nothing.
     Some(unsafe { GetCurrentProcessorNumber() })
+}
+
+/// Bytes that nobody guesses.
+pub(crate) fn random(buffer: &mut [u8]) -> Result<()> {
+    // SAFETY: the buffer has so many bytes.
+    if unsafe { ProcessPrng(buffer.as_mut_ptr(), buffer.len()) } == 0 {
+        return Err(last("get random bytes"));
+    }
+    Ok(())
 }
 
 /// There is nothing to be kept from a thread.

@@ -2,6 +2,9 @@
 #![allow(unsafe_code, reason = "sets a signal handler")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+#[cfg(windows)]
+pub(crate) mod bare;
+
 use ringlane::Name;
 #[cfg(unix)]
 use std::io::Write;

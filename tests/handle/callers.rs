@@ -1,17 +1,25 @@
 //! Who may redeem: by the kernel's word, at the moment of asking.
 
 use crate::common::{Second, until};
-use crate::support::{
-    Child, again, become_stranger, byte, is_root, kind, me, memory, open_broker, options, parent,
-    receive, say, skip,
-};
+use crate::support::{Child, again, kind, me, memory, open_broker, options, parent, receive, say};
+#[cfg(target_os = "linux")]
+use crate::support::{become_stranger, byte, is_root, skip};
+#[cfg(target_os = "linux")]
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+#[cfg(target_os = "linux")]
 use nix::sys::wait::waitpid;
+#[cfg(target_os = "linux")]
 use nix::unistd::{ForkResult, fork};
-use ringlane::handle::{Access, Broker, BrokerOptions, Handle, Recipient};
+#[cfg(target_os = "linux")]
+use ringlane::handle::BrokerOptions;
+use ringlane::handle::{Access, Broker, Handle, Recipient};
 use ringlane::{ErrorKind, Name};
+#[cfg(target_os = "linux")]
 use std::ffi::CString;
+use std::fs::File;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, OwnedFd};
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 /// The question of who wants to open this handle for reading.
@@ -24,10 +32,12 @@ pub(crate) fn question(handle: &Handle) -> Vec<u8> {
     question
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn path_in(handle: &Handle) -> String {
     String::from_utf8(handle.to_bytes()[24..].to_vec()).unwrap()
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn connected(path: &str) -> OwnedFd {
     let socket =
         socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -36,6 +46,7 @@ pub(crate) fn connected(path: &str) -> OwnedFd {
 }
 
 /// How an answer came out: 0 for done, 1 for no such handle.
+#[cfg(target_os = "linux")]
 pub(crate) fn outcome(socket: &OwnedFd) -> Option<u32> {
     let mut answer = [0; 64];
     let len = nix::unistd::read(socket, &mut answer).unwrap();
@@ -55,6 +66,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             }
             say(&session, "tried");
         }
+        #[cfg(target_os = "linux")]
         "try as a stranger" => {
             let session = parent(name);
             become_stranger();
@@ -66,6 +78,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(byte(&given.map().unwrap(), 0), 3);
             say(&session, "let in");
         }
+        #[cfg(target_os = "linux")]
         "lend the connection to a child" => {
             let session = parent(name);
             let handle = receive(&session);
@@ -141,6 +154,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             let session = parent(name);
             while session.recv_timeout(crate::support::PATIENCE).unwrap() != b"end" {}
         }
+        #[cfg(target_os = "linux")]
         "ask under another's number" => {
             // The handle is in the name's file.
             let bytes = std::fs::read(format!("/tmp/{name}.handle")).unwrap();
@@ -177,6 +191,7 @@ fn a_wrong_caller_learns_and_consumes_nothing() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_connection_that_is_lent_redeems_nothing() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -187,6 +202,7 @@ fn a_connection_that_is_lent_redeems_nothing() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_stranger_asks_where_the_mode_lets_it() {
     if !is_root() {
@@ -207,6 +223,7 @@ fn a_stranger_asks_where_the_mode_lets_it() {
 #[test]
 fn q_16_who_ends_before_redeeming_leaves_nothing() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
+    #[cfg(target_os = "linux")]
     let identity = crate::support::identity_of(&memory);
     let child = Child::start("wait to be ended");
     let recipient = child.recipient();
@@ -219,13 +236,15 @@ fn q_16_who_ends_before_redeeming_leaves_nothing() {
     until("its handles are gone", || broker.counts().recipients == 0);
     let counts = broker.counts();
     assert_eq!((counts.waiting, counts.orphaned), (0, 3));
-    crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
+    #[cfg(target_os = "linux")]
+    until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
     // And it is made no more.
     let late = broker.create(&crate::support::memory(), &recipient, Access::ReadOnly, &options());
     assert_eq!(kind(late), ErrorKind::NotFound);
 }
 
 /// A process with this number, which the kernel gives to who may ask for it.
+#[cfg(target_os = "linux")]
 fn start_as(pid: i32, part: &str, name: &Name) -> Option<nix::unistd::Pid> {
     let program = CString::new(std::env::current_exe().unwrap().to_str().unwrap()).unwrap();
     let arguments = ["test", "--exact", "second_process", "--nocapture"];
@@ -255,6 +274,7 @@ fn start_as(pid: i32, part: &str, name: &Name) -> Option<nix::unistd::Pid> {
     (child == libc::c_long::from(pid)).then(|| nix::unistd::Pid::from_raw(pid))
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_16_another_process_with_the_same_number_cannot_redeem() {
     // Polled, so that it has no chance to notice the death before it is asked.
@@ -303,11 +323,11 @@ fn q_16_another_process_with_the_same_number_cannot_redeem() {
 fn whom_it_is_for_has_to_be_a_living_process() {
     assert_eq!(kind(Recipient::process(0)), ErrorKind::NotFound);
     assert_eq!(kind(Recipient::process(u32::MAX)), ErrorKind::NotFound);
-    let file = std::fs::File::open("/dev/null").unwrap();
+    let file = File::open(std::env::current_exe().unwrap()).unwrap();
     assert_eq!(kind(Recipient::descriptor(file.into())), ErrorKind::InvalidInput);
     let child = Child::start("wait to be ended");
     let process = child.session.peer_process().unwrap();
-    let still: OwnedFd = process.try_clone().unwrap();
+    let still = process.try_clone().unwrap();
     assert_eq!(Recipient::descriptor(still).unwrap().pid(), child.recipient().pid());
     let second: Second = child.second;
     second.kill();

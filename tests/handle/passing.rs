@@ -1,9 +1,8 @@
 //! Memory and rings over sessions.
 
-use crate::support::{
-    Child, PATIENCE, become_stranger, is_root, kind, me, memory, open_broker, options, parent, say,
-    skip, told,
-};
+use crate::support::{Child, PATIENCE, kind, me, memory, options, parent, say, told};
+#[cfg(target_os = "linux")]
+use crate::support::{become_stranger, is_root, open_broker, skip};
 use ringlane::handle::{Access, Broker, BrokerOptions, Handle};
 use ringlane::session::Session;
 use ringlane::{ErrorKind, Name, PopError, mpmc, record, spsc};
@@ -44,6 +43,15 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             session.send(broker.path().to_str().unwrap().as_bytes()).unwrap();
             told(&session, "never");
         }
+        "push into what another process sleeps in" => {
+            let session = parent(name);
+            let memory = session.recv_memory(Access::ReadWrite).unwrap();
+            let queue = spsc::Queue::<u64>::options().attach(memory).unwrap();
+            queue.producer().unwrap().push(7).unwrap();
+            say(&session, "pushed");
+            told(&session, "end");
+        }
+        #[cfg(target_os = "linux")]
         "consume as a stranger" => {
             let session = parent(name);
             become_stranger();
@@ -83,6 +91,24 @@ fn rings_go_over_whole() {
     assert_eq!(broker.counts().redeemed, 3);
 }
 
+/// It slept when nobody else had the ring.
+#[test]
+fn who_sleeps_is_woken_by_who_was_given_the_ring_meanwhile() {
+    let broker = Broker::start().unwrap();
+    let queue = spsc::Queue::<u64>::private(64).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    consumer.set_wait(ringlane::Wait::Park);
+    let sleeper = std::thread::spawn(move || consumer.pop());
+    let child = Child::start("push into what another process sleeps in");
+    let (memory, options) = (queue.memory(), options());
+    child.session.send_memory(&broker, memory, Access::ReadWrite, &options).unwrap();
+    child.says("pushed");
+    assert_eq!(sleeper.join().unwrap(), Ok(7));
+    child.send(b"end");
+    child.done();
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn a_ring_goes_to_another_user() {
     if !is_root() {
@@ -115,10 +141,25 @@ fn what_is_no_memory_is_refused_and_what_cannot_be_sent_is_deleted() {
     assert_eq!(kind(one.recv_memory(Access::ReadOnly)), ErrorKind::Cancelled);
 }
 
-#[test]
-fn a_broker_without_a_thread_serves_when_it_is_told_to() {
+/// Waits until it has something to do, or a moment.
+#[cfg(target_os = "linux")]
+fn wait_for(broker: &Broker) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
+    let mut polled = [PollFd::new(broker.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::from(100_u8)).unwrap();
+}
+
+#[cfg(windows)]
+fn wait_for(broker: &Broker) {
+    use std::os::windows::io::{AsHandle, AsRawHandle};
+    use windows_sys::Win32::System::Threading::WaitForSingleObject;
+    // SAFETY: the event is the broker's, and open.
+    unsafe { WaitForSingleObject(broker.as_handle().as_raw_handle().cast(), 100) };
+}
+
+#[test]
+fn a_broker_without_a_thread_serves_when_it_is_told_to() {
     let (broker, memory) = (BrokerOptions::new().polled(true).start().unwrap(), memory());
     let handles: Vec<Handle> = (0..200)
         .map(|_| broker.create(&memory, &me(), Access::ReadOnly, &options()).unwrap())
@@ -128,8 +169,7 @@ fn a_broker_without_a_thread_serves_when_it_is_told_to() {
         .map(|handle| std::thread::spawn(|| handle.open(Access::ReadOnly).unwrap()))
         .collect();
     crate::common::until("all are served", || {
-        poll(&mut [PollFd::new(broker.as_fd(), PollFlags::POLLIN)], PollTimeout::from(100_u8))
-            .unwrap();
+        wait_for(&broker);
         broker.try_serve().unwrap();
         broker.counts().redeemed == 200
     });
@@ -140,6 +180,7 @@ fn a_broker_without_a_thread_serves_when_it_is_told_to() {
     crate::common::until("its thread has begun", || busy() == Err(ErrorKind::InUse));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_forked_child_keeps_nobody_waiting_for_a_broker_that_is_gone() {
     use crate::callers::{connected, question};
@@ -179,11 +220,13 @@ fn a_forked_child_keeps_nobody_waiting_for_a_broker_that_is_gone() {
 #[test]
 fn a_broker_that_is_gone_leaves_nothing_and_its_handles_are_void() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
-    let identity = crate::support::identity_of(&memory);
+    #[cfg(target_os = "linux")]
+    let (identity, path) = (crate::support::identity_of(&memory), broker.path().to_owned());
     let handle = broker.create(&memory, &me(), Access::ReadOnly, &options()).unwrap();
-    let path = broker.path().to_owned();
     drop((broker, memory));
+    #[cfg(target_os = "linux")]
     assert!(!path.exists());
+    #[cfg(target_os = "linux")]
     assert_eq!(crate::support::holds(identity), (0, 0));
     assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
 }
@@ -195,8 +238,10 @@ fn a_broker_that_was_killed_is_gone_too() {
     let path = child.session.recv_timeout(PATIENCE).unwrap();
     child.second.kill();
     assert_eq!(kind(handle.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
-    // Its socket is there until a process with its number starts one.
-    std::fs::remove_file(String::from_utf8(path).unwrap()).unwrap();
+    // A socket is there until a process with its number starts one.
+    if cfg!(unix) {
+        std::fs::remove_file(String::from_utf8(path).unwrap()).unwrap();
+    }
 }
 
 #[test]

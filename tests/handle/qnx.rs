@@ -1,18 +1,25 @@
 //! What QNX promises of handles before anything is taken back.
 
+#[cfg(target_os = "linux")]
 use crate::common::{page, until};
 use crate::support::{
-    Child, SIZE, STRANGER, again, become_stranger, byte, holds, identity_of, is_root, kind, me,
-    memory, open_broker, options, parent, receive, say, skip, told,
+    Child, SIZE, again, byte, kind, me, memory, open_broker, options, parent, receive, say, told,
 };
+#[cfg(target_os = "linux")]
+use crate::support::{STRANGER, become_stranger, holds, identity_of, is_root, skip};
+#[cfg(target_os = "linux")]
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+#[cfg(target_os = "linux")]
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use ringlane::handle::{Access, Broker, Guarantee, Recipient};
 use ringlane::{ErrorKind, MapOptions, Name, OpenOptions, SharedMemory};
+#[cfg(target_os = "linux")]
 use std::num::NonZeroUsize;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Maps for reading and writing, past the library.
+#[cfg(target_os = "linux")]
 fn map_raw(fd: impl AsFd) -> nix::Result<()> {
     let (len, access) =
         (NonZeroUsize::new(page()).unwrap(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
@@ -21,6 +28,7 @@ fn map_raw(fd: impl AsFd) -> nix::Result<()> {
 }
 
 /// Opens a descriptor anew, with the right to write.
+#[cfg(target_os = "linux")]
 fn open_anew(fd: impl AsFd) -> std::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     std::fs::OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from)
@@ -57,11 +65,14 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             let handle = receive(&session);
             told(&session, "open");
             let given = handle.open(Access::ReadOnly).unwrap();
+            #[cfg(target_os = "linux")]
             let identity = identity_of(&given);
             let mapping = given.map().unwrap();
             assert_eq!(byte(&mapping, 77), 7);
+            #[cfg(target_os = "linux")]
             assert_eq!(holds(identity), (1, 1));
             drop((given, mapping));
+            #[cfg(target_os = "linux")]
             assert_eq!(holds(identity), (0, 0));
             say(&session, "let go");
         }
@@ -69,12 +80,15 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             let session = parent(name);
             let (refused, handle) = (receive(&session), receive(&session));
             assert_eq!(kind(refused.open(Access::ReadWrite)), ErrorKind::PermissionDenied);
+            #[cfg(target_os = "linux")]
             let before = crate::support::descriptors().len();
             let mapping = handle.map(MapOptions::new().read(true).write(true)).unwrap();
+            #[cfg(target_os = "linux")]
             assert_eq!(crate::support::descriptors().len(), before);
             mapping.write_at(9, &[9]).unwrap();
             say(&session, "mapped");
         }
+        #[cfg(target_os = "linux")]
         "try to write as a stranger" => {
             let session = parent(name);
             become_stranger();
@@ -97,6 +111,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(nix::unistd::geteuid().as_raw(), STRANGER);
             say(&session, "tried");
         }
+        #[cfg(target_os = "linux")]
         "look at the seals" => {
             let session = parent(name);
             let given = receive(&session).open(Access::ReadWrite).unwrap();
@@ -154,8 +169,7 @@ fn q_03_a_handle_goes_to_another_process_as_bytes() {
     mapping.write_at(0, &pattern).unwrap();
     let child = Child::start("see a pattern");
     // By its number: its parent knows that it lives.
-    let recipient =
-        ringlane::handle::Recipient::process(child.second.pid().as_raw().cast_unsigned()).unwrap();
+    let recipient = ringlane::handle::Recipient::process(child.second.id()).unwrap();
     let handle = broker.create(&memory, &recipient, Access::ReadWrite, &options()).unwrap();
     child.send(&handle.to_bytes());
     child.says("seen");
@@ -181,6 +195,7 @@ fn q_06_no_more_than_was_granted() {
     let writing = MapOptions::new().read(true).write(true).map(&given);
     assert_eq!(kind(writing), ErrorKind::PermissionDenied);
     // By the descriptor itself, not just by the library.
+    #[cfg(target_os = "linux")]
     assert_eq!(map_raw(&given), Err(nix::errno::Errno::EACCES));
     let mapped = make(Access::ReadOnly).map(MapOptions::new().read(true).write(true));
     assert_eq!(kind(mapped), ErrorKind::PermissionDenied);
@@ -266,16 +281,19 @@ fn q_08_its_creator_and_its_recipient_delete_it_and_nobody_else() {
 #[test]
 fn q_10_the_memory_lives_as_long_as_anything_that_means_it() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
+    #[cfg(target_os = "linux")]
     let identity = identity_of(&memory);
     memory.map().unwrap().write_at(77, &[7]).unwrap();
     let child = Child::start("open what was let go of");
     child.give(&broker, &memory, Access::ReadOnly, &options());
     drop(memory);
     // The broker's own, and nothing else.
+    #[cfg(target_os = "linux")]
     assert_eq!(holds(identity), (1, 0));
     child.send(b"open");
     child.says("let go");
     // Nobody has it any more, so it is gone.
+    #[cfg(target_os = "linux")]
     until("nothing is left of it", || holds(identity) == (0, 0));
     child.done();
 }
@@ -297,6 +315,7 @@ fn q_11_a_mapping_and_no_descriptor() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_12_a_part_is_a_whole_of_its_own() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -347,6 +366,7 @@ fn q_12_a_part_is_a_whole_of_its_own() {
     assert_eq!(whole.open(Access::ReadOnly).unwrap().size().unwrap(), SIZE);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_18_what_is_opened_closes_on_exec_and_keeps_its_size() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -364,6 +384,7 @@ fn q_18_what_is_opened_closes_on_exec_and_keeps_its_size() {
     assert_eq!(kind(handle.open(Access::ReadWrite)), ErrorKind::Corrupt);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_21_the_kernel_holds_what_is_sealed() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -389,6 +410,7 @@ fn q_21_the_kernel_holds_what_is_sealed() {
     assert_eq!(kind(refused), ErrorKind::Unsupported);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_21_another_user_does_not_get_to_write() {
     if !is_root() {
@@ -410,6 +432,7 @@ fn q_21_another_user_does_not_get_to_write() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_is_claimed_is_of_the_object() {
     use Guarantee::{Broker as Held, Kernel, Library, Nobody};

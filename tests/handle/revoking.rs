@@ -2,11 +2,15 @@
 
 use crate::common::page;
 use crate::support::{
-    Child, SIZE, again, byte, identity_of, kind, loose_memory, me, memory, options, parent,
-    receive, revocable, say, told,
+    Child, SIZE, again, byte, kind, me, memory, options, parent, receive, revocable, say, told,
 };
+#[cfg(target_os = "linux")]
+use crate::support::{identity_of, loose_memory};
+#[cfg(target_os = "linux")]
 use nix::sys::signal::Signal;
+#[cfg(target_os = "linux")]
 use nix::sys::wait::{WaitStatus, waitpid};
+#[cfg(target_os = "linux")]
 use nix::unistd::{ForkResult, fork};
 use ringlane::handle::{Access, Broker, BrokerOptions, Guarantee, Revoke};
 use ringlane::{ErrorKind, MapOptions, Name, SharedMemory};
@@ -35,6 +39,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             let behind = unsafe { mapping.as_ptr().read_volatile() };
             say(&session, if behind == 0 { "zeroes" } else { "data" });
         }
+        #[cfg(target_os = "linux")]
         "touch what is cut off" => {
             let session = parent(name);
             let mapping = receive(&session).map(MapOptions::new().read(true)).unwrap();
@@ -56,6 +61,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(unsafe { mapping.as_ptr().read_volatile() }, 4);
             say(&session, "went on");
         }
+        #[cfg(target_os = "linux")]
         "fork with what is given for a time" => {
             let session = parent(name);
             let mapping = receive(&session).map(MapOptions::new().read(true)).unwrap();
@@ -78,6 +84,7 @@ pub(crate) fn part(part: &str, name: &Name) -> bool {
             assert_eq!(byte(&mapping, 0), 4);
             say(&session, "forked");
         }
+        #[cfg(target_os = "linux")]
         "fork the creator" => {
             let (broker, memory) = (Broker::start().unwrap(), memory());
             let handle = broker.create(&memory, &me(), Access::ReadOnly, &revocable()).unwrap();
@@ -158,6 +165,7 @@ fn q_14_calls_end_with_revoked_and_nobody_is_killed() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_14_what_is_sealed_for_reading_is_wiped_too() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -214,6 +222,7 @@ fn q_14_what_a_read_gives_was_there_before_it_was_wiped() {
 }
 
 /// A recipient that may write may also seal, but not what can be taken back.
+#[cfg(target_os = "linux")]
 #[test]
 fn what_can_be_taken_back_cannot_be_sealed_against_it() {
     use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -251,6 +260,7 @@ fn what_can_be_taken_back_cannot_be_sealed_against_it() {
     assert!(memory.is_write_sealed().unwrap());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
     let broker = Broker::start().unwrap();
@@ -282,6 +292,7 @@ fn q_15_what_is_cut_off_faults_and_the_others_go_on() {
 }
 
 /// Whoever copies by the library while it is cut off is told so, and not ended.
+#[cfg(target_os = "linux")]
 #[test]
 fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     let broker = Broker::start().unwrap();
@@ -324,6 +335,7 @@ fn q_14_what_is_cut_off_in_the_middle_of_a_copy_is_an_error() {
     assert_eq!(kind(given.read_at(page() - 96, &mut [0; 100])), ErrorKind::Corrupt);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_19_a_forked_child_is_without_it() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
@@ -334,6 +346,7 @@ fn q_19_a_forked_child_is_without_it() {
     child.done();
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn q_20_the_creator_s_forked_child_revokes_nothing() {
     let second = crate::common::Second::start("fork the creator", &crate::common::scratch());
@@ -375,6 +388,7 @@ fn one_is_not_wiped_with_what_another_has() {
     assert_eq!(broker.counts().revocable, 0);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_has_grown_is_wiped_to_its_end() {
     let (broker, memory) = (Broker::start().unwrap(), loose_memory());
@@ -458,6 +472,7 @@ fn a_ring_that_is_wiped_does_nobody_harm() {
 #[test]
 fn what_has_expired_is_gone_without_being_asked_for() {
     let (broker, memory) = (Broker::start().unwrap(), memory());
+    #[cfg(target_os = "linux")]
     let identity = identity_of(&memory);
     let brief = options().expires_in(Duration::from_millis(5)).clone();
     let long = options().expires_in(Duration::from_secs(3600)).clone();
@@ -468,6 +483,7 @@ fn what_has_expired_is_gone_without_being_asked_for() {
     assert_eq!(kind(short.open(Access::ReadOnly)), ErrorKind::InvalidHandle);
     late.open(Access::ReadOnly).unwrap();
     drop(memory);
+    #[cfg(target_os = "linux")]
     crate::common::until("nothing is left of it", || crate::support::holds(identity) == (0, 0));
     // Who polls is told when to come again.
     let polled = BrokerOptions::new().polled(true).start().unwrap();

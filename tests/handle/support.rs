@@ -1,15 +1,20 @@
 //! What these tests share: a broker that everybody can ask, second processes with a session to the first.
 
 use crate::common::{Second, scratch};
-use ringlane::handle::{Access, Broker, BrokerOptions, Handle, HandleOptions, Recipient};
+#[cfg(target_os = "linux")]
+use ringlane::handle::BrokerOptions;
+use ringlane::handle::{Access, Broker, Handle, HandleOptions, Recipient};
 use ringlane::session::{Server, ServerOptions, ServiceName, Session};
 use ringlane::{Error, ErrorKind, Mapping, Name, SharedMemory};
 use std::fmt::Debug;
+#[cfg(target_os = "linux")]
 use std::io::Write;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 /// Any user but root.
+#[cfg(target_os = "linux")]
 pub(crate) const STRANGER: u32 = 65534;
 
 pub(crate) const SIZE: u64 = 1 << 18;
@@ -17,6 +22,7 @@ pub(crate) const SIZE: u64 = 1 << 18;
 /// What takes as long as this hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+#[cfg(target_os = "linux")]
 pub(crate) fn become_stranger() {
     let (user, group) =
         (nix::unistd::Uid::from_raw(STRANGER), nix::unistd::Gid::from_raw(STRANGER));
@@ -28,10 +34,12 @@ pub(crate) fn become_stranger() {
 }
 
 /// Says that something was not tested, past the capture of a passing test's output.
+#[cfg(target_os = "linux")]
 pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -44,7 +52,14 @@ pub(crate) fn me() -> Recipient {
     Recipient::process(std::process::id()).unwrap()
 }
 
+/// Other users can ask none.
+#[cfg(windows)]
+pub(crate) fn open_broker() -> Broker {
+    Broker::start().unwrap()
+}
+
 /// A broker that other users can ask, too.
+#[cfg(target_os = "linux")]
 pub(crate) fn open_broker() -> Broker {
     let name = ServiceName::native(format!("/tmp/{}.broker", scratch())).unwrap();
     BrokerOptions::new().name(&name).mode(0o666).start().unwrap()
@@ -55,6 +70,7 @@ pub(crate) fn memory() -> SharedMemory {
 }
 
 /// Memory that is not sealed, so that it can be cut off.
+#[cfg(target_os = "linux")]
 pub(crate) fn loose_memory() -> SharedMemory {
     let mut options = ringlane::OpenOptions::new();
     options.read(true).write(true).allow_shrink(true).size(SIZE).anonymous().unwrap()
@@ -79,18 +95,21 @@ pub(crate) fn byte(mapping: &Mapping, at: usize) -> u8 {
 }
 
 /// Which memory a descriptor is of: two of the same have the same.
+#[cfg(target_os = "linux")]
 pub(crate) fn identity(fd: RawFd) -> (u64, u64) {
     // SAFETY: the caller's descriptor is open.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     of(nix::sys::stat::fstat(fd).unwrap())
 }
 
+#[cfg(target_os = "linux")]
 #[allow(clippy::unnecessary_cast, reason = "on 32 bits they are shorter")]
 fn of(stat: nix::sys::stat::FileStat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 /// How many descriptors and mappings this process has of an object.
+#[cfg(target_os = "linux")]
 pub(crate) fn holds((device, inode): (u64, u64)) -> (usize, usize) {
     let descriptors = descriptors().into_iter().filter(|fd| {
         // Another thread may have closed it meanwhile.
@@ -103,6 +122,7 @@ pub(crate) fn holds((device, inode): (u64, u64)) -> (usize, usize) {
     (descriptors.count(), maps.lines().filter(|line| line.contains(&key)).count())
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn descriptors() -> Vec<RawFd> {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -112,6 +132,7 @@ pub(crate) fn descriptors() -> Vec<RawFd> {
     numbers.into_iter().filter(open).collect()
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn identity_of(memory: &SharedMemory) -> (u64, u64) {
     use std::os::fd::AsFd;
     identity(memory.as_fd().as_raw_fd())
@@ -123,14 +144,22 @@ pub(crate) struct Child {
     pub(crate) session: Session,
 }
 
+#[cfg(target_os = "linux")]
 fn path_of(name: &Name) -> ServiceName {
     ServiceName::native(format!("/tmp/{name}.sock")).unwrap()
+}
+
+#[cfg(windows)]
+fn path_of(name: &Name) -> ServiceName {
+    ServiceName::new(name.as_str()).unwrap()
 }
 
 impl Child {
     pub(crate) fn start(part: &str) -> Child {
         let name = scratch();
-        let server = ServerOptions::new().mode(0o666).bind(&path_of(&name)).unwrap();
+        // For other users, too, where it can be.
+        let mode = if cfg!(unix) { 0o666 } else { 0o600 };
+        let server = ServerOptions::new().mode(mode).bind(&path_of(&name)).unwrap();
         let mut second = Second::start(part, &name);
         let session = accept(&server, &mut second);
         Child { second, session }
@@ -138,7 +167,7 @@ impl Child {
 
     pub(crate) fn recipient(&self) -> Recipient {
         let recipient = Recipient::peer(&self.session).unwrap();
-        assert_eq!(recipient.pid(), self.second.pid().as_raw().cast_unsigned());
+        assert_eq!(recipient.pid(), self.second.id());
         recipient
     }
 

@@ -21,6 +21,10 @@ pub(crate) enum Interest {
     End,
 }
 
+/// That a process's end is waited for.
+#[derive(Debug)]
+pub(crate) struct Watch;
+
 impl Poller {
     pub(crate) fn new() -> Result<Poller> {
         Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Poller).map_err(failed("epoll_create"))
@@ -40,6 +44,15 @@ impl Poller {
     /// Has the end of a process reported as `token`, once, unless its handle is dropped before.
     pub(crate) fn add_end(&self, process: &Process, token: u64) -> Result<()> {
         self.add(process.as_fd(), Interest::Readable, true, token)
+    }
+
+    /// The same again and again, until it is forgotten.
+    pub(crate) fn watch_end(&self, process: &Process, token: u64) -> Result<Watch> {
+        self.add(process.as_fd(), Interest::Readable, false, token).map(|()| Watch)
+    }
+
+    pub(crate) fn forget_end(&self, process: &Process, _watch: Watch) {
+        self.remove(process.as_fd());
     }
 
     /// The same for a handle that is known already.
@@ -73,6 +86,11 @@ impl Poller {
             Ok(_) => Ok(Some(events[0].data())),
             Err(errno) => Err(Error::os("epoll_wait", errno as i32)),
         }
+    }
+
+    /// Waits until there is one to be asked for, or the time is up. What is reported again and again is so after this.
+    pub(crate) fn wait(&self, most: Option<Duration>) -> Result<()> {
+        self.next(most).map(drop)
     }
 }
 

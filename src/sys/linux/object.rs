@@ -195,6 +195,11 @@ pub(crate) fn seals_of(handle: &Handle) -> Result<Seals> {
     })
 }
 
+/// Whether the kernel keeps who was given it to read from writing.
+pub(crate) fn keeps_readers(handle: &Handle) -> Result<bool> {
+    Ok(seals_of(handle)?.writes)
+}
+
 /// Takes the right to write from the group and from others, where a nameless object of ours grants it.
 pub(crate) fn keep_to_owner(handle: &Handle) -> Result<()> {
     let found = stat(handle)?;

@@ -26,6 +26,19 @@ pub(crate) fn check_place(path: &OsStr) -> std::result::Result<PathBuf, String> 
     }
 }
 
+/// The place that these bytes mean, the same for those in other directories.
+pub(crate) fn whole_place(bytes: &[u8]) -> Option<PathBuf> {
+    let whole = bytes.first() == Some(&b'/') && !bytes.contains(&0);
+    whole.then(|| PathBuf::from(OsStr::from_bytes(bytes)))
+}
+
+/// The same place for those in other directories.
+pub(crate) fn absolute(place: &Path) -> Result<PathBuf> {
+    let error =
+        |e: std::io::Error| Error::os("find the path", e.raw_os_error().unwrap_or(libc::EINVAL));
+    std::path::absolute(place).map_err(error)
+}
+
 /// Where a server of this name is bound.
 pub(crate) fn place_of(name: &str) -> Result<PathBuf> {
     for directory in directories() {

@@ -4,7 +4,7 @@
 use super::super::turn::Turn;
 use super::super::{Credentials, Identity, Received};
 use super::object::lock_within;
-use super::{Handle, effective_user, failed};
+use super::{Handle, Listener, Process, effective_user, failed, mark_of};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -201,19 +201,33 @@ pub(crate) fn hung_up(socket: &Handle) -> Result<bool> {
     Ok(poll(socket, PollFlags::empty())?.intersects(ended))
 }
 
+/// Hangs up on all who wait to be accepted, whoever has copies of the socket. None comes any more.
+pub(crate) fn stop_listening(listener: &Listener) {
+    shut_down(listener);
+    // There are no more than wait by now.
+    while let Ok(Some(socket)) = accept(listener) {
+        shut_down(&socket);
+    }
+}
+
 /// Whether the process of this handle has ended.
 pub(crate) fn has_ended(process: &Handle) -> Result<bool> {
     readable(process)
 }
 
+/// Has the kernel say who sends, and take no handles along.
+pub(crate) fn hear_only(socket: &Handle) -> Result<()> {
+    tell_senders(socket).and_then(|()| refuse_handles(socket))
+}
+
 /// Has the kernel say of each message who sent it, whoever connected.
-pub(crate) fn tell_senders(socket: &Handle) -> Result<()> {
+fn tell_senders(socket: &Handle) -> Result<()> {
     nix::sys::socket::setsockopt(socket, PassCred, &true).map_err(failed("setsockopt"))
 }
 
 /// Has the kernel refuse messages that bring descriptors, from Linux 6.16 on. Dropping them here is not as good: see
 /// [`hurry_close`], and a file in user space is closed when that likes.
-pub(crate) fn refuse_handles(socket: &Handle) -> Result<()> {
+fn refuse_handles(socket: &Handle) -> Result<()> {
     // The C library's headers have no name for it yet.
     const SO_PASSRIGHTS: libc::c_int = 83;
     let no: libc::c_int = 0;
@@ -292,6 +306,24 @@ fn put_handles(message: &mut libc::msghdr, space: &mut Space, handles: &[&Handle
             unsafe { at.write_unaligned(handle.as_raw_fd()) };
         }
     }
+}
+
+/// Sends a message, and gives these objects to the process, which is at the other end.
+pub(crate) fn give(
+    socket: &Handle,
+    _to: &Process,
+    bytes: &[u8],
+    handles: &[&Handle],
+) -> Result<bool> {
+    send(socket, bytes, handles)
+}
+
+/// Whether what was given is there only while the connection is, until it was taken.
+pub(crate) const LENDS: bool = false;
+
+/// Receives such a message.
+pub(crate) fn receive_given(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
+    receive(socket, buffer)
 }
 
 pub(crate) fn receive(socket: &Handle, buffer: &mut [u8]) -> Result<Received> {
@@ -391,6 +423,18 @@ pub(crate) fn peer_process(socket: &Handle) -> Result<Handle> {
             Err(Error::new(ErrorKind::Unsupported, "SO_PEERPIDFD takes Linux 6.5"))
         }
         Err(errno) => Err(Error::os("getsockopt", errno as i32)),
+    }
+}
+
+/// Whether this process connected, which has this number and lives.
+pub(crate) fn connected_by(socket: &Handle, process: &Process, number: u32) -> Result<bool> {
+    if credentials(socket)?.pid != number {
+        return Ok(false);
+    }
+    match peer_process(socket) {
+        Ok(connected) => Ok(mark_of(&connected)? == mark_of(process)?),
+        // Before Linux 6.5 there is the number alone, and that the process has kept it.
+        Err(error) => Ok(error.kind() == ErrorKind::Unsupported),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Waiting for handles: several at a time, by threads of the system's that tell who waits here.
 #![allow(unsafe_code, reason = "system calls")]
 
-use super::{Process, last, milliseconds, owned};
+use super::{Process, Watch, last, milliseconds, owned};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -168,6 +168,17 @@ impl Poller {
         process.waited.set(waited).map_err(again)
     }
 
+    /// The same for a process that others wait for, too.
+    pub(crate) fn watch_end(&self, process: &Process, token: u64) -> Result<Watch> {
+        let told = Arc::clone(&self.0);
+        Watch::of(process, move || told.tell(token))
+    }
+
+    /// Forgets it.
+    pub(crate) fn forget_end(&self, _process: &Process, watch: Watch) {
+        drop(watch);
+    }
+
     /// The same for a handle that is known already.
     pub(crate) fn again(
         &self,
@@ -196,10 +207,16 @@ impl Poller {
 
     /// Waits for the next report; nothing if there was none within the time.
     pub(crate) fn next(&self, most: Option<Duration>) -> Result<Option<u64>> {
+        self.wait(most)?;
+        Ok(self.0.take())
+    }
+
+    /// Waits until there is one to be asked for, or the time is up.
+    pub(crate) fn wait(&self, most: Option<Duration>) -> Result<()> {
         let most = most.map_or(INFINITE, milliseconds);
         // SAFETY: the event is open.
         unsafe { WaitForSingleObject(self.0.any.as_raw_handle().cast(), most) };
-        Ok(self.0.take())
+        Ok(())
     }
 }
 
@@ -223,6 +240,9 @@ pub(crate) fn raise(flag: &Flag) {
         told.tell(*token);
     }
 }
+
+/// It was told, and that was all.
+pub(crate) fn lower(_flag: &Flag) {}
 
 impl Pollable for Flag {
     fn tell(&self, told: &Arc<Told>, _: Interest, token: u64) -> Result<()> {

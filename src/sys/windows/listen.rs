@@ -35,7 +35,7 @@ use windows_sys::Win32::System::Pipes::{
 const BUFFER: u32 = 4096;
 
 /// The longest name of a kernel object here.
-const LONGEST_PLACE: usize = 200;
+pub(crate) const LONGEST_PLACE: usize = 200;
 
 /// What the label of a portable name begins with.
 const SERVICE: &str = r"Local\ringlane-service.";
@@ -222,7 +222,7 @@ pub(crate) fn listen(
     prepare: impl FnOnce(&OwnedHandle) -> Result<()>,
 ) -> Result<(Listener, Identity)> {
     own_alone(mode)?;
-    let (id, arrived) = (Id::new(), Arc::new(new_event(false)?));
+    let (id, arrived) = (Id::new()?, Arc::new(new_event(false)?));
     let name = pipe_name(id);
     let next = Instance::new(&name, true, &arrived)?;
     prepare(&next.pipe)?;
@@ -283,6 +283,19 @@ pub(crate) fn accept(listener: &Listener) -> Result<Option<Socket>> {
 /// The name is gone with the server itself.
 pub(crate) fn unlink_socket(_path: &Path, _identity: Identity) -> Result<()> {
     Ok(())
+}
+
+/// Nobody has a copy of it: it ends when it is dropped.
+pub(crate) fn stop_listening(_listener: &Listener) {}
+
+/// The place that these bytes mean.
+pub(crate) fn whole_place(bytes: &[u8]) -> Option<PathBuf> {
+    check_place(OsStr::new(str::from_utf8(bytes).ok()?)).ok()
+}
+
+/// Places are the same for everybody.
+pub(crate) fn absolute(place: &Path) -> Result<PathBuf> {
+    Ok(place.to_owned())
 }
 
 pub(crate) fn set_socket_mode(_path: &Path, mode: u32) -> Result<()> {
@@ -349,7 +362,7 @@ fn open_pipe(name: &[u16]) -> Option<Result<OwnedHandle>> {
 
 /// Both sides of a connection.
 pub(crate) fn socket_pair() -> Result<(Socket, Socket)> {
-    let (name, arrived) = (pipe_name(Id::new()), new_event(true)?);
+    let (name, arrived) = (pipe_name(Id::new()?), new_event(true)?);
     let mut instance = Instance::new(&name, true, &arrived)?;
     let client = open_pipe(&name).ok_or_else(|| last("open the pipe"))??;
     while !instance.is_taken() {

@@ -3,21 +3,17 @@
 
 use super::super::{Access, Protection};
 use super::object::Object;
-use super::{Handle, last};
+use super::{Handle, last, twice};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::ptr::{NonNull, null};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windows_sys::Win32::Foundation::{ERROR_WORKING_SET_QUOTA, HANDLE};
 use windows_sys::Win32::System::Memory::{
-    FILE_MAP_COPY, FILE_MAP_READ, FILE_MAP_WRITE, MEM_RELEASE, MEM_RESERVE,
-    MEMORY_BASIC_INFORMATION, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, PAGE_NOACCESS,
-    SEC_COMMIT, SEC_FILE, SEC_IMAGE, SEC_RESERVE, UnmapViewOfFile, VirtualAlloc, VirtualFree,
-    VirtualLock, VirtualQuery,
+    FILE_MAP_COPY, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_BASIC_INFORMATION,
+    MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, SEC_COMMIT, SEC_FILE, SEC_IMAGE, SEC_RESERVE,
+    UnmapViewOfFile, VirtualLock, VirtualQuery,
 };
-
-/// How often addresses that were free a moment ago may be somebody else's.
-const TRIES: u32 = 64;
 
 /// What is mapped, by its first address.
 static MAPPED: Mutex<BTreeMap<usize, Mapped>> = Mutex::new(BTreeMap::new());
@@ -177,9 +173,6 @@ pub(crate) fn map_aligned(
 }
 
 /// Maps `[0, head + body)` of the object, and the body once more right behind it.
-///
-/// The addresses are free when they are looked for, and may be somebody's when they are used: then the call
-/// fails, harming nobody, and others are looked for.
 pub(crate) fn map_twice(
     handle: &Handle,
     head: usize,
@@ -188,49 +181,14 @@ pub(crate) fn map_twice(
     access: Access,
 ) -> Result<NonNull<u8>> {
     let once = head.checked_add(body).ok_or_else(past_address_space)?;
-    let whole = once.checked_add(body).ok_or_else(past_address_space)?;
     let section = check_range(handle, 0, once)?;
     let access = match access {
         Access::Read => FILE_MAP_READ,
         Access::ReadWrite if handle.access() == Access::Read => return Err(only_for_reading()),
         Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
     };
-    let mut failed = past_address_space();
-    // Threads that all look for addresses take them from each other.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..TRIES {
-        let base = free_addresses(whole)?;
-        // SAFETY: within the addresses that were free.
-        let again = unsafe { base.add(once) };
-        let first = match view(section, access, 0, once, Some(base)) {
-            Ok(first) => first,
-            Err(error) => {
-                failed = error;
-                continue;
-            }
-        };
-        match view(section, access, head as u64, body, Some(again)) {
-            Ok(again) => {
-                let views = vec![first.addr().get(), again.addr().get()];
-                return Ok(list(first, whole, views, handle));
-            }
-            Err(error) => failed = error,
-        }
-        // SAFETY: the view was made here, and nobody else has it.
-        unsafe { unview(first.addr().get()) };
-    }
-    Err(failed)
-}
-
-/// Addresses that nothing is at, just now.
-fn free_addresses(len: usize) -> Result<NonNull<u8>> {
-    // SAFETY: the system chooses fresh addresses, so no memory of this process is touched.
-    let at = unsafe { VirtualAlloc(null(), len, MEM_RESERVE, PAGE_NOACCESS) };
-    let at = NonNull::new(at.cast::<u8>()).ok_or_else(|| last("find addresses"))?;
-    // SAFETY: they were reserved here, and nobody has seen them.
-    unsafe { VirtualFree(at.as_ptr().cast(), 0, MEM_RELEASE) };
-    Ok(at)
+    let [first, again] = twice::views(section, access, head, once)?;
+    Ok(list(first, once + body, vec![first.addr().get(), again.addr().get()], handle))
 }
 
 /// # Safety

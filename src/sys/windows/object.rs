@@ -8,7 +8,6 @@ use super::{last, last_code, mapping, owned, security, wide};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -41,6 +40,14 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    pub(super) fn of(object: Object, access: Access) -> Handle {
+        Handle { object: Arc::new(object), access }
+    }
+
+    pub(crate) fn try_clone(&self) -> std::io::Result<Handle> {
+        Ok(Handle { object: Arc::clone(&self.object), access: self.access })
+    }
+
     pub(super) fn object(&self) -> &Arc<Object> {
         &self.object
     }
@@ -63,9 +70,19 @@ pub(super) struct Id(pub(super) [u64; 2]);
 
 impl Id {
     /// One that nobody has, or can guess.
-    pub(super) fn new() -> Id {
-        // Keyed by the system's random numbers.
-        Id([0_u64, 1].map(|n| RandomState::new().hash_one((n, std::process::id()))))
+    pub(super) fn new() -> Result<Id> {
+        let mut bytes = [0; 16];
+        super::random(&mut bytes)?;
+        Ok(Id::of(bytes))
+    }
+
+    pub(super) fn of(bytes: [u8; 16]) -> Id {
+        let number = u128::from_le_bytes(bytes);
+        Id([number as u64, (number >> 64) as u64])
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.0[1]) << 64 | u128::from(self.0[0])).to_le_bytes()
     }
 }
 
@@ -81,16 +98,26 @@ pub(super) struct Object {
     /// Goes first: who finds the label finds the section, as far as one can say.
     label: OnceLock<Label>,
     section: OnceLock<Section>,
-    /// What threads of this process sleep on.
+    /// What threads sleep on.
     pub(super) seats: Seats,
     /// What wakes the other process, if the object is for one other.
     bells: Option<Bells>,
+    /// It is had by handles that the first one is copied to, with no more rights than those copies were made with.
+    guarded: bool,
 }
 
 impl Object {
     fn new(id: Id) -> Object {
         let (label, section) = (OnceLock::new(), OnceLock::new());
-        Object { id, label, section, seats: Seats::new(), bells: None }
+        Object { id, label, section, seats: Seats::new(), bells: None, guarded: false }
+    }
+
+    /// One that was given to this process.
+    pub(super) fn given(id: Id, handle: OwnedHandle, size: u64) -> Object {
+        let object = Object::new(id);
+        let _ = object.section.set(Section { handle, size });
+        object.seats.share();
+        object
     }
 
     /// One that this process and one other have.
@@ -106,11 +133,6 @@ impl Object {
 
     pub(super) fn bells(&self) -> Option<&Bells> {
         self.bells.as_ref()
-    }
-
-    /// The number of seats that sleepers of any process have taken; nothing if no other process can have it.
-    pub(super) fn seats_taken(&self) -> Option<&AtomicU32> {
-        Some(&self.label.get()?.page().seats)
     }
 }
 
@@ -133,7 +155,6 @@ pub(super) struct Label {
 struct Page {
     /// 1 when the rest is there.
     whole: AtomicU32,
-    seats: AtomicU32,
     id: [AtomicU64; 2],
     size: AtomicU64,
 }
@@ -207,12 +228,16 @@ fn label_name(name: &str) -> Vec<u16> {
     wide(&format!("Local\\{LABEL}{name}"))
 }
 
-fn section_name(id: Id) -> Vec<u16> {
+pub(super) fn section_name(id: Id) -> Vec<u16> {
     wide(&format!("Local\\ringlane-{id}"))
 }
 
 /// A section of pages that are taken at once, new. An error if there is one of the name.
-fn new_section(name: &[u16], size: u64, rights: &SECURITY_ATTRIBUTES) -> Result<OwnedHandle> {
+pub(super) fn new_section(
+    name: &[u16],
+    size: u64,
+    rights: &SECURITY_ATTRIBUTES,
+) -> Result<OwnedHandle> {
     // SAFETY: the name ends with a zero, and the descriptor stays for good.
     let made = unsafe {
         CreateFileMappingW(
@@ -235,7 +260,7 @@ fn new_section(name: &[u16], size: u64, rights: &SECURITY_ATTRIBUTES) -> Result<
     }
 }
 
-fn open_section(name: &[u16], access: u32) -> Result<OwnedHandle> {
+pub(super) fn open_section(name: &[u16], access: u32) -> Result<OwnedHandle> {
     // SAFETY: the name ends with a zero.
     let opened = owned(unsafe { OpenFileMappingW(access, 0, name.as_ptr()) });
     opened.ok_or_else(|| match last_code() {
@@ -249,11 +274,12 @@ pub(crate) fn create_unnamed(mode: u32) -> Result<Handle> {
         let text = format!("mode {mode:o}: objects here are for their maker's user only");
         return Err(Error::new(ErrorKind::Unsupported, text));
     }
-    Ok(Handle { object: Arc::new(Object::new(Id::new())), access: Access::ReadWrite })
+    Ok(Handle { object: Arc::new(Object::new(Id::new()?)), access: Access::ReadWrite })
 }
 
 pub(crate) fn create_anonymous(_label: &str) -> Result<Handle> {
-    create_unnamed(0o600)
+    let object = Object { guarded: true, ..Object::new(Id::new()?) };
+    Ok(Handle { object: Arc::new(object), access: Access::ReadWrite })
 }
 
 fn fixed() -> Error {
@@ -273,8 +299,11 @@ pub(crate) fn resize_alone(handle: &Handle, len: u64, _reserve: bool) -> Result<
     if len == 0 {
         return Err(Error::new(ErrorKind::Unsupported, "a section of 0 bytes"));
     }
-    let made = new_section(&section_name(handle.object.id), len, &security::own_only()?)?;
-    handle.object.section.set(Section { handle: made, size: len }).map_err(|_| fixed())
+    let object = &handle.object;
+    // Who makes it keeps all rights, by its handle.
+    let rights = if object.guarded { security::query_only()? } else { security::own_only()? };
+    let made = new_section(&section_name(object.id), len, &rights)?;
+    object.section.set(Section { handle: made, size: len }).map_err(|_| fixed())
 }
 
 pub(crate) fn reserve(handle: &Handle, len: u64) -> Result<()> {
@@ -295,6 +324,49 @@ pub(crate) fn seal_writes(_: &Handle) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, "it cannot be sealed"))
 }
 
+/// There are no seals that somebody could add.
+pub(crate) fn seal_seals(_: &Handle) -> Result<()> {
+    Ok(())
+}
+
+/// As anonymous objects are from their beginning.
+pub(crate) fn seal_all(_: &Handle) -> Result<()> {
+    Ok(())
+}
+
+/// No other user can open it.
+pub(crate) fn keep_to_owner(_: &Handle) -> Result<()> {
+    Ok(())
+}
+
+/// Whether the kernel keeps who was given it to read from writing.
+pub(crate) fn keeps_readers(handle: &Handle) -> Result<bool> {
+    Ok(handle.object.guarded)
+}
+
+/// What it was checked to be when it came.
+pub(crate) fn adopt(handle: &Handle) -> Result<Access> {
+    Ok(handle.access)
+}
+
+/// The pages stay, and are zeroes.
+pub(crate) fn empty_range(handle: &Handle, from: u64, len: u64) -> Result<()> {
+    const STEP: u64 = 1 << 16;
+    static ZEROES: [u8; STEP as usize] = [0; STEP as usize];
+    let (section, size) = handle.section()?;
+    let (mut at, end) = (from, from.saturating_add(len).min(size));
+    while at < end {
+        let step = STEP.min(end - at) as usize;
+        let view = mapping::view(section, FILE_MAP_READ | FILE_MAP_WRITE, at, step, None)?;
+        // SAFETY: the view has so many bytes, of memory that others may read and write meanwhile.
+        unsafe { crate::plain::copy(view.as_ptr(), ZEROES.as_ptr(), step) };
+        // SAFETY: the view was made here, and nobody else has it.
+        unsafe { mapping::unview(view.addr().get()) };
+        at += step as u64;
+    }
+    Ok(())
+}
+
 pub(crate) fn seals_of(_: &Handle) -> Result<Seals> {
     Ok(Seals { size: true, shrink: true, writes: false })
 }
@@ -303,7 +375,9 @@ pub(crate) fn publish(handle: &Handle, name: &str) -> Result<()> {
     let (_, size) = handle.section()?;
     let label = Label::new(&label_name(name), handle.object.id, size)?;
     let named = |_| Error::new(ErrorKind::InvalidState, "it has a name already");
-    handle.object.label.set(label).map_err(named)
+    handle.object.label.set(label).map_err(named)?;
+    handle.object.seats.share();
+    Ok(())
 }
 
 pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
@@ -318,10 +392,11 @@ pub(crate) fn open(name: &str, access: Access) -> Result<Handle> {
     let object = Object::new(id);
     let _ = object.section.set(Section { handle: section, size });
     let _ = object.label.set(label);
+    object.seats.share();
     Ok(Handle { object: Arc::new(object), access })
 }
 
-fn rights_of(access: Access) -> u32 {
+pub(super) fn rights_of(access: Access) -> u32 {
     match access {
         Access::Read => FILE_MAP_READ,
         Access::ReadWrite => FILE_MAP_READ | FILE_MAP_WRITE,
@@ -331,8 +406,8 @@ fn rights_of(access: Access) -> u32 {
 /// A whole object for this process and one other, which may open it for that.
 pub(crate) fn create_for_peer(size: u64, theirs: Access) -> Result<Handle> {
     let (id, rights) = match theirs {
-        Access::Read => (Id::new(), security::read_only()?),
-        Access::ReadWrite => (Id::new(), security::own_only()?),
+        Access::Read => (Id::new()?, security::read_only()?),
+        Access::ReadWrite => (Id::new()?, security::own_only()?),
     };
     let handle = new_section(&section_name(id), size, &rights)?;
     let object = Object::paired(id, Section { handle, size });

@@ -9,12 +9,16 @@
 //! process's. Nobody guesses a name, and whoever has it can do to the object what its rights say. But a name means
 //! something only as long as its maker is there. So who passes an object stays until the other side has it, also
 //! if it closes before; only its death is not waited for.
+//!
+//! A broker of handles, which may open whom it gives something, does put handles into it: see `give`.
 #![allow(unsafe_code, reason = "system calls")]
 
 use super::super::{Access, Credentials, Received};
+use super::death::copy_of;
 use super::event::{Interest, Pollable, Told, Waited, new_event, reset, set};
+use super::give::Lent;
 use super::object::{Id, Object, open_of_peer};
-use super::{Handle, Process, last, last_code, open_process};
+use super::{Handle, Process, last, last_code, number_of, open_process};
 use crate::error::{Error, ErrorKind, Result};
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, OwnedHandle};
 use std::ptr::{NonNull, null_mut};
@@ -42,7 +46,7 @@ const ROOM: usize = 256;
 const OBJECT: usize = 17;
 
 /// No message here passes more.
-const MOST_OBJECTS: usize = 2;
+pub(super) const MOST_OBJECTS: usize = 2;
 
 /// Which side of a pipe this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +133,8 @@ struct Line {
     reads: bool,
     /// Objects that were told to the other side, which has not answered yet.
     kept: Vec<Arc<Object>>,
+    /// Handles in the other process, which has not answered yet.
+    lent: Vec<Lent>,
     pipe: OwnedHandle,
     came: Arc<OwnedHandle>,
     _wrote: OwnedHandle,
@@ -138,8 +144,8 @@ impl Line {
     fn new(pipe: OwnedHandle, came: &Arc<OwnedHandle>) -> Result<Line> {
         let (came, wrote) = (Arc::clone(came), new_event(true)?);
         let (read, written) = (Operation::new(&came), Operation::new(&wrote));
-        let mut line =
-            Line { read, written, reads: false, kept: Vec::new(), pipe, came, _wrote: wrote };
+        let (kept, lent) = (Vec::new(), Vec::new());
+        let mut line = Line { read, written, reads: false, kept, lent, pipe, came, _wrote: wrote };
         line.begin();
         Ok(line)
     }
@@ -160,7 +166,7 @@ impl Line {
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Received> {
+    fn receive(&mut self, buffer: &mut [u8], objects_of: Parse) -> Result<Received> {
         let done = if self.reads { self.read.done(&self.pipe, false) } else { Done::Failed };
         let (len, more) = match done {
             Done::NotYet => return Ok(Received::Nothing),
@@ -169,28 +175,42 @@ impl Line {
         };
         // SAFETY: the operation is over, so the bytes are nobody else's.
         let message = unsafe { std::slice::from_raw_parts(self.read.buffer(), len.min(ROOM)) };
-        let received = parse(message, more, buffer);
+        let received = parse(message, more, buffer, objects_of);
         self.kept.clear();
+        self.lent.clear();
         self.begin();
         Ok(received)
     }
 
+    /// Sends the objects of these handles by name.
     fn send(&mut self, bytes: &[u8], handles: &[&Handle]) -> Result<bool> {
-        let message = frame(bytes, handles);
-        let (len, with) = (message.len() as u32, self.written.overlapped());
-        // SAFETY: the bytes outlive the call, and what is left of the operation when it returns is called off below.
-        let sent = unsafe { WriteFile(self.raw(), message.as_ptr(), len, null_mut(), with) };
-        let sent = match last_code() {
-            _ if sent != 0 => true,
-            // There is no room.
-            ERROR_IO_PENDING => matches!(self.written.end(&self.pipe), Done::Bytes(..)),
-            ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED => false,
-            _ => return Err(last("write to the pipe")),
-        };
+        let sent = self.write(&frame(bytes, handles))?;
         if sent {
             self.kept.extend(handles.iter().map(|handle| Arc::clone(handle.object())));
         }
         Ok(sent)
+    }
+
+    /// Sends a message about handles that were put into the other process: they stay until it answers, or is gone.
+    fn lend(&mut self, message: &[u8], lent: Vec<Lent>) -> Result<bool> {
+        let sent = self.write(message)?;
+        if sent {
+            self.lent = lent;
+        }
+        Ok(sent)
+    }
+
+    fn write(&mut self, message: &[u8]) -> Result<bool> {
+        let (len, with) = (message.len() as u32, self.written.overlapped());
+        // SAFETY: the bytes outlive the call, and what is left of the operation when it returns is called off below.
+        let sent = unsafe { WriteFile(self.raw(), message.as_ptr(), len, null_mut(), with) };
+        match last_code() {
+            _ if sent != 0 => Ok(true),
+            // There is no room.
+            ERROR_IO_PENDING => Ok(matches!(self.written.end(&self.pipe), Done::Bytes(..))),
+            ERROR_BROKEN_PIPE | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED => Ok(false),
+            _ => Err(last("write to the pipe")),
+        }
     }
 
     fn hung_up(&self) -> Result<bool> {
@@ -239,15 +259,18 @@ fn frame(bytes: &[u8], handles: &[&Handle]) -> Vec<u8> {
     assert!(handles.len() <= MOST_OBJECTS, "{} objects with one message", handles.len());
     let mut message = vec![handles.len() as u8];
     for handle in handles {
-        message.extend(handle.object().id().0.iter().flat_map(|word| word.to_le_bytes()));
+        message.extend(handle.object().id().to_bytes());
         message.push(u8::from(handle.access() == Access::ReadWrite));
     }
     message.extend(bytes);
     message
 }
 
+/// The objects that a message passes, and what lies behind; nothing if it is no such message.
+pub(super) type Parse = fn(&[u8]) -> Option<(Vec<Handle>, &[u8])>;
+
 /// What a message says; whoever sent it can have written anything.
-fn parse(message: &[u8], more: bool, buffer: &mut [u8]) -> Received {
+fn parse(message: &[u8], more: bool, buffer: &mut [u8], objects_of: Parse) -> Received {
     let Some((handles, bytes)) = objects_of(message) else {
         // As little as of one that was cut.
         return Received::Message { bytes: 0, handles: Vec::new(), cut: true, sender: None };
@@ -258,7 +281,7 @@ fn parse(message: &[u8], more: bool, buffer: &mut [u8]) -> Received {
     Received::Message { bytes: len, handles, cut, sender: None }
 }
 
-/// The objects that a message passes, and what lies behind.
+/// Objects that are passed by name.
 fn objects_of(message: &[u8]) -> Option<(Vec<Handle>, &[u8])> {
     let (count, rest) = message.split_first()?;
     let count = usize::from(*count);
@@ -268,8 +291,7 @@ fn objects_of(message: &[u8]) -> Option<(Vec<Handle>, &[u8])> {
     let (objects, bytes) = rest.split_at_checked(count * OBJECT)?;
     let object = |object: &[u8]| {
         let (number, access) = object.split_at_checked(16)?;
-        let words = number.as_chunks::<8>().0;
-        let id = Id([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]);
+        let id = Id::of(number.try_into().ok()?);
         let access = if access == [1] { Access::ReadWrite } else { Access::Read };
         open_of_peer(id, access).ok()
     };
@@ -361,7 +383,19 @@ pub(crate) fn send(socket: &Socket, bytes: &[u8], handles: &[&Handle]) -> Result
 }
 
 pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<Received> {
-    socket.line().as_mut().map_or(Ok(Received::End), |line| line.receive(buffer))
+    receive_by(socket, buffer, objects_of)
+}
+
+pub(super) fn receive_by(
+    socket: &Socket,
+    buffer: &mut [u8],
+    objects_of: Parse,
+) -> Result<Received> {
+    socket.line().as_mut().map_or(Ok(Received::End), |line| line.receive(buffer, objects_of))
+}
+
+pub(super) fn lend(socket: &Socket, message: &[u8], lent: Vec<Lent>) -> Result<bool> {
+    socket.line().as_mut().map_or(Ok(false), |line| line.lend(message, lent))
 }
 
 pub(crate) fn hung_up(socket: &Socket) -> Result<bool> {
@@ -383,6 +417,11 @@ pub(crate) fn credentials(socket: &Socket) -> Result<Credentials> {
     Ok(Credentials { pid: socket.pid, user: u32::MAX, group: u32::MAX })
 }
 
+/// Whether this process connected, which has this number. Nobody else has its number while both handles are open.
+pub(crate) fn connected_by(socket: &Socket, _process: &Process, number: u32) -> Result<bool> {
+    Ok(number_of(socket.process()?)? == Some(number))
+}
+
 /// Whether the other side's user is this process's.
 pub(crate) fn check_user(socket: &Socket) -> Result<()> {
     if socket.process()?.is_own_user()? {
@@ -393,8 +432,7 @@ pub(crate) fn check_user(socket: &Socket) -> Result<()> {
 }
 
 pub(crate) fn peer_process(socket: &Socket) -> Result<OwnedHandle> {
-    let copied = socket.process()?.handle().try_clone();
-    copied.map_err(|e| Error::os("copy a handle", e.raw_os_error().unwrap_or(0)))
+    copy_of(socket.process()?.handle())
 }
 
 /// Waits until there is something to receive, or the time is up, or for less.

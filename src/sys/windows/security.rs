@@ -1,7 +1,7 @@
 //! Who may reach what this process makes: its own user and the system, nobody else.
 #![allow(unsafe_code, reason = "system calls")]
 
-use super::{last, owned, wide};
+use super::{last, owned, this_process, wide};
 use crate::error::Result;
 use std::ffi::c_void;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
@@ -17,7 +17,7 @@ use windows_sys::Win32::Security::{
     OWNER_SECURITY_INFORMATION, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
     WinBuiltinAdministratorsSid, WinLocalSystemSid,
 };
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+use windows_sys::Win32::System::Threading::OpenProcessToken;
 
 /// The token's user. The words hold a `TOKEN_USER` that points into them.
 struct User(Vec<u64>);
@@ -29,8 +29,7 @@ impl User {
         if let Some(user) = USER.get() {
             return Ok(user);
         }
-        // SAFETY: this process's pseudo handle is always valid.
-        let user = User::of(unsafe { GetCurrentProcess() })?;
+        let user = User::of(this_process())?;
         Ok(USER.get_or_init(|| user))
     }
 
@@ -149,8 +148,13 @@ fn own_text() -> Result<String> {
         return Err(last("spell the user"));
     }
     let _text = Local(text.cast());
-    // SAFETY: the text ends with a zero.
-    let len = (0..).take_while(|n| unsafe { *text.add(*n) } != 0).count();
+    let unit = |n: usize| {
+        // SAFETY: the text ends with a zero, behind which nobody looks.
+        let unit = unsafe { text.add(n) };
+        // SAFETY: as above.
+        unsafe { unit.read() }
+    };
+    let len = (0..).take_while(|n| unit(*n) != 0).count();
     // SAFETY: it has so many units.
     Ok(String::from_utf16_lossy(unsafe { std::slice::from_raw_parts(text, len) }))
 }
@@ -171,6 +175,15 @@ pub(super) fn read_only() -> Result<SECURITY_ATTRIBUTES> {
     attributes(&DESCRIPTOR, || {
         let sid = own_text()?;
         Ok(format!("O:{sid}D:P(A;;0x20005;;;{sid})(A;;RC;;;S-1-3-4)"))
+    })
+}
+
+/// For sections of which whoever opens them can only ask what they are: they are had by handles.
+pub(super) fn query_only() -> Result<SECURITY_ATTRIBUTES> {
+    static DESCRIPTOR: OnceLock<usize> = OnceLock::new();
+    attributes(&DESCRIPTOR, || {
+        let sid = own_text()?;
+        Ok(format!("O:{sid}D:P(A;;0x20001;;;{sid})(A;;RC;;;S-1-3-4)"))
     })
 }
 

@@ -1,26 +1,14 @@
 //! Peers that do what they like: a client, or a server, made of a bare pipe, a label and sections.
 
+use crate::common::bare::{client, opened, read, section, server, welcome, with_label, write};
 use crate::common::{Second, page, scratch, until};
 use crate::support::service;
 use ringlane::session::{ConnectOptions, Server, ServiceName, Session};
 use ringlane::{ErrorKind, SessionError};
-use std::hash::{BuildHasher, RandomState};
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::ptr::{null, null_mut};
+use std::os::windows::io::OwnedHandle;
 use std::time::Duration;
-use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, GENERIC_READ, GENERIC_WRITE, GetLastError, HANDLE, INVALID_HANDLE_VALUE,
-};
-use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, OPEN_EXISTING, PIPE_ACCESS_DUPLEX, ReadFile, WriteFile,
-};
-use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MapViewOfFile, OpenFileMappingW,
-    PAGE_READWRITE, SEC_COMMIT, SEC_RESERVE, UnmapViewOfFile,
-};
-use windows_sys::Win32::System::Pipes::{
-    ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE,
-};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, GetLastError};
+use windows_sys::Win32::System::Memory::{FILE_MAP_READ, FILE_MAP_WRITE, SEC_COMMIT, SEC_RESERVE};
 
 /// Bytes of a greeting, and of the objects in front of it.
 const HELLO: usize = 40;
@@ -35,102 +23,23 @@ pub(crate) fn part(part: &str, name: &ServiceName) -> bool {
     std::process::abort();
 }
 
-fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
-}
-
-fn owned(made: HANDLE) -> Option<OwnedHandle> {
-    let failed = made.is_null() || made == INVALID_HANDLE_VALUE;
-    // SAFETY: the caller has just made it.
-    (!failed).then(|| unsafe { OwnedHandle::from_raw_handle(made.cast()) })
-}
-
-/// A section of this kind.
-fn section(name: &str, size: usize, kind: u32) -> OwnedHandle {
-    let (none, name, kind) = (INVALID_HANDLE_VALUE, wide(name), PAGE_READWRITE | kind);
-    // SAFETY: the name ends with a zero.
-    let made = unsafe { CreateFileMappingW(none, null(), kind, 0, size as u32, name.as_ptr()) };
-    owned(made).expect("a section")
-}
-
-fn opened(name: &str, access: u32) -> Option<OwnedHandle> {
-    // SAFETY: the name ends with a zero.
-    owned(unsafe { OpenFileMappingW(access, 0, wide(name).as_ptr()) })
-}
-
-/// Reads or writes the words of a label: its number lies behind two words, of which the first says that it is there.
-fn with_label<T>(label: &OwnedHandle, work: impl FnOnce(&mut [u64; 4]) -> T) -> T {
-    let access = FILE_MAP_READ | FILE_MAP_WRITE;
-    // SAFETY: fresh addresses.
-    let view = unsafe { MapViewOfFile(label.as_raw_handle().cast(), access, 0, 0, 32) };
-    assert!(!view.Value.is_null());
-    // SAFETY: the view has so many bytes, and a page's alignment.
-    let result = work(unsafe { &mut *view.Value.cast() });
-    // SAFETY: mapped above, and nobody has a reference.
-    unsafe { UnmapViewOfFile(view) };
-    result
-}
-
-fn pipe_of([high, low]: [u64; 2]) -> Vec<u16> {
-    wide(&format!(r"\\.\pipe\ringlane-{high:016x}{low:016x}"))
-}
-
 fn label_of(name: &ServiceName) -> String {
     format!(r"Local\ringlane-service.{name}")
 }
 
 /// A bare client's pipe to a server.
 fn bare_client(name: &ServiceName) -> OwnedHandle {
-    let label = opened(&label_of(name), FILE_MAP_READ | FILE_MAP_WRITE).expect("a label");
-    let pipe = pipe_of(with_label(&label, |words| [words[1], words[2]]));
-    let access = GENERIC_READ | GENERIC_WRITE;
-    let mut client = None;
-    until("an instance is free", || {
-        // SAFETY: the name ends with a zero.
-        client = owned(unsafe {
-            CreateFileW(pipe.as_ptr(), access, 0, null(), OPEN_EXISTING, 0, null_mut())
-        });
-        client.is_some()
-    });
-    client.expect("a pipe")
-}
-
-fn write(pipe: &OwnedHandle, bytes: &[u8]) {
-    let mut sent = 0;
-    let (pipe, len) = (pipe.as_raw_handle().cast(), bytes.len() as u32);
-    // SAFETY: the bytes outlive the call.
-    let done = unsafe { WriteFile(pipe, bytes.as_ptr(), len, &mut sent, null_mut()) };
-    assert!(done != 0 && sent == len);
-}
-
-fn read(pipe: &OwnedHandle) -> Vec<u8> {
-    let (mut bytes, mut got) = (vec![0; 256], 0);
-    // SAFETY: the buffer has so many bytes.
-    let done = unsafe {
-        ReadFile(pipe.as_raw_handle().cast(), bytes.as_mut_ptr(), 256, &mut got, null_mut())
-    };
-    assert!(done != 0);
-    bytes.truncate(got as usize);
-    bytes
+    client(&label_of(name))
 }
 
 /// A client of the library and the pipe of the bare server that it connected to, with its first message.
 fn client_of_a_bare_server() -> (Session, OwnedHandle, Vec<u8>) {
     // The library asks whose a portable name is.
     let name = ServiceName::native(format!(r"Local\bare.{}", scratch())).unwrap();
-    let id = [0_u64, 1].map(|n| RandomState::new().hash_one(n));
-    let (kind, pipe) = (PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE, pipe_of(id));
-    // SAFETY: the name ends with a zero.
-    let server = owned(unsafe {
-        CreateNamedPipeW(pipe.as_ptr(), PIPE_ACCESS_DUPLEX, kind, 1, 4096, 4096, 0, null())
-    });
-    let server = server.expect("a pipe");
-    let label = section(&name.to_string(), 32, SEC_COMMIT);
-    with_label(&label, |words| *words = [1, id[0], id[1], 0]);
+    let (server, _label) = server(&name.to_string());
     let mut options = ConnectOptions::new();
     let client = options.outgoing(page()).incoming(page()).connect(&name).unwrap();
-    // SAFETY: nothing else is given.
-    unsafe { ConnectNamedPipe(server.as_raw_handle().cast(), null_mut()) };
+    welcome(&server);
     let message = read(&server);
     assert_eq!(message.len(), OBJECTS + HELLO);
     (client, server, message)
