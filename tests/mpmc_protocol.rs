@@ -930,7 +930,7 @@ fn no_interleaving_with_crashes_breaks_a_promise() {
     ];
     if full() {
         settings.push(Setting { alone: true, consumers: 1, crashes: 1, ..three });
-        settings.push(Setting { alone: true, round: true, consumers: 1, crashes: 2, ..three });
+        settings.push(Setting { alone: true, round: true, consumers: 1, crashes: 1, ..three });
         let large = Setting { crashes: 2, ahead: 2, ..PLAIN };
         let three = Setting { crashes: 2, ahead: 2, ..three };
         settings.extend([

@@ -7,7 +7,7 @@ use loom_tests::{model, shallow_model};
 use ringlane::model::{Fences, die_with, kernel};
 use ringlane::mpmc::{Consumer, Delivery, Queue};
 use ringlane::mpmc_record;
-use ringlane::{Peer, PopError, Wait};
+use ringlane::{ErrorKind, Peer, PopError, Wait};
 use std::sync::Arc;
 
 fn queue(delivery: Delivery) -> Queue<u64> {
@@ -223,6 +223,22 @@ fn two_that_come_at_once_are_not_alone() {
         let mut got = [consumer.try_pop().unwrap(), consumer.try_pop().unwrap()];
         got.sort();
         assert_eq!(got, [1, 2]);
+    });
+}
+
+/// A newcomer that cannot reach the one that is alone does not come, and that one goes on.
+#[test]
+fn who_cannot_reach_the_one_that_is_alone_is_refused() {
+    model(|| {
+        kernel(Fences::Both);
+        let queue = queue(Delivery::AtMostOnce);
+        let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        kernel(Fences::Naps);
+        let thread = thread::spawn(move || queue.producer().map(drop).unwrap_err().kind());
+        producer.try_push(1).unwrap();
+        assert_eq!(thread.join().unwrap(), ErrorKind::Unsupported);
+        producer.try_push(2).unwrap();
+        assert_eq!((consumer.try_pop(), consumer.try_pop()), (Ok(1), Ok(2)));
     });
 }
 

@@ -1,11 +1,13 @@
 //! The consuming side.
 
 use super::Taken;
+use super::ahead::Ahead;
 use super::member::Seat;
 use crate::error::PopError;
-use crate::layout::{Peer, Segment, Side, Slots};
+use crate::layout::{Peer, Segment, Side};
 use crate::plain::Plain;
 use crate::queue::end::{self, Blocked, Limit, block};
+use crate::ring::looks;
 use crate::ring::mpmc::{Held, Look, QUESTION, Receiver, There, depth};
 use crate::sync::{Ordering, spin_hint};
 use crate::wait::Wait;
@@ -45,9 +47,7 @@ const LONG_START: u32 = if cfg!(loom) { 0 } else { 32 };
 pub struct Consumer<T> {
     seat: Seat<T>,
     ring: Receiver,
-    /// Copies of values from this position on, that may be taken.
-    ahead_of: u64,
-    ahead: Vec<T>,
+    ahead: Ahead<T>,
     /// Pauses before the next wait looks.
     head_start: u32,
 }
@@ -57,8 +57,7 @@ impl<T> Clone for Consumer<T> {
         Consumer {
             seat: self.seat.another(),
             ring: self.ring.clone(),
-            ahead_of: 0,
-            ahead: Vec::new(),
+            ahead: Ahead::new(),
             head_start: HEAD_START,
         }
     }
@@ -71,18 +70,11 @@ pub(in crate::queue) enum Nothing {
 }
 
 impl<T: Plain> Consumer<T> {
-    /// How many values to copy at a time: their lines come together then, where taking waits for each.
-    const AHEAD: u64 = {
-        let values = 512 / Slots::<T>::STRIDE as u64;
-        if cfg!(loom) || values < 1 { 1 } else { values }
-    };
-
     pub(in crate::queue) fn of(segment: &Arc<Segment>) -> crate::error::Result<Consumer<T>> {
         let seat = Seat::<T>::acquire(segment, Side::Consumer)?;
         let owner = seat.place().owner();
         let ring = Receiver::new(segment.common(), seat.slots.capacity(), owner);
-        let ahead = Vec::with_capacity(Self::AHEAD as usize);
-        Ok(Consumer { seat, ring, ahead_of: 0, ahead, head_start: HEAD_START })
+        Ok(Consumer { seat, ring, ahead: Ahead::with_room(), head_start: HEAD_START })
     }
 
     /// Takes the next value if it is there. Never waits.
@@ -114,9 +106,7 @@ impl<T: Plain> Consumer<T> {
             return Ok(value);
         }
         loop {
-            let index = self.ring.head().wrapping_sub(self.ahead_of);
-            // Not cut to a short word, or copies of long ago would be of now.
-            let value = match usize::try_from(index).ok().and_then(|index| self.ahead.get(index)) {
+            let value = match self.ahead.at(self.ring.head()) {
                 Some(value) => *value,
                 None => self.read()?,
             };
@@ -124,6 +114,7 @@ impl<T: Plain> Consumer<T> {
                 self.seat.notify();
                 return Ok(value);
             }
+            self.ahead.was_raced();
         }
     }
 
@@ -146,23 +137,8 @@ impl<T: Plain> Consumer<T> {
             Look::Pending(held) => return Err(self.nothing(Nothing::Pending(held))),
         };
         let value = cells.load_unsure(position);
-        if Self::AHEAD > 1 && self.ring.run(&self.seat.slots, position, 2.min(cells.capacity())) > 1
-        {
-            self.read_ahead(position, value);
-        }
+        self.ahead.extend(&self.ring, &self.seat.slots, position, value);
         Ok(value)
-    }
-
-    #[inline(never)]
-    fn read_ahead(&mut self, position: u64, first: T) {
-        let cells = self.seat.slots.cells();
-        let most = cells.capacity().min(Self::AHEAD);
-        self.ahead.clear();
-        self.ahead_of = position;
-        self.ahead.push(first);
-        for index in 1..self.ring.run(&self.seat.slots, position, most) {
-            self.ahead.push(cells.load_unsure(position.wrapping_add(index)));
-        }
     }
 
     /// Takes values from the head on: at most once. At least one, or nothing.
@@ -348,8 +324,22 @@ impl<T: Plain> Consumer<T> {
     pub fn pop(&mut self) -> Popped<T> {
         match self.get() {
             Ok(value) => Ok(value),
-            Err(_) => self.wait_for(None, Self::get),
+            Err(_) => self.pop_soon(),
         }
+    }
+
+    /// The next value, which will be there in a moment. It does not go through the hands of a wait then: those take
+    /// as long as half a way between processors.
+    #[inline(never)]
+    fn pop_soon(&mut self) -> Popped<T> {
+        self.ring.renew();
+        if self.poll(self.seat.polls())
+            && let Ok(value) = self.get()
+        {
+            self.was_woken();
+            return Ok(value);
+        }
+        self.wait_for(None, Self::get)
     }
 
     /// Takes the next value, waiting at most `timeout`.
@@ -369,17 +359,25 @@ impl<T: Plain> Consumer<T> {
         self.attempt(Limit::Within(timeout), Self::get)
     }
 
-    /// Looks so many times whether there is something to take, at most.
-    fn poll(&self, most: u32) {
-        for _ in 0..self.head_start {
+    /// Looks so many times whether there is something to take, at most. Whether there is, as far as was looked.
+    #[inline(always)]
+    fn poll(&self, most: u32) -> bool {
+        for _ in 0..if most > 0 { self.head_start } else { 0 } {
             spin_hint();
         }
-        for _ in 0..most {
-            if self.ring.is_changed(&self.seat.slots) {
-                return;
-            }
-            spin_hint();
-        }
+        looks(most, || self.ring.is_changed(&self.seat.slots))
+    }
+
+    /// A wait has ended: is the next one to begin with longer pauses?
+    #[inline(always)]
+    fn was_woken(&mut self) {
+        let copied = self.ahead.has(self.ring.head());
+        // With acknowledgements consumers write to slots, too, and a look ahead costs more than it gains.
+        let more = copied || !self.seat.acked && self.ring.is_changed(&self.seat.slots);
+        self.head_start = match more {
+            true => (2 * self.head_start).min(LONG_START),
+            false => (self.head_start / 2).max(HEAD_START),
+        };
     }
 
     /// Waits until an attempt takes something.
@@ -420,14 +418,11 @@ impl<T: Plain> Consumer<T> {
                 Err(Nothing::Empty) => None,
             }
         };
-        let done = block(self, |c| &mut c.seat, timeout, Self::poll, tried);
-        let copied = self.ring.head().wrapping_sub(self.ahead_of) < self.ahead.len() as u64;
-        // With acknowledgements consumers write to slots, too, and a look ahead costs more than it gains.
-        let more = copied || !self.seat.acked && self.ring.is_changed(&self.seat.slots);
-        self.head_start = match more {
-            true => (2 * self.head_start).min(LONG_START),
-            false => (self.head_start / 2).max(HEAD_START),
+        let poll = |c: &Self, most| {
+            c.poll(most);
         };
+        let done = block(self, |c| &mut c.seat, timeout, poll, tried);
+        self.was_woken();
         match done {
             Ok(done) => done,
             // Says who is in the way, and looks once more.

@@ -283,6 +283,12 @@ impl<T> Seat<T> {
         all.get(usize::from(held.owner().place)).map_or(0, |participant| participant.pid())
     }
 
+    /// How often this end looks before it does anything else.
+    #[inline(always)]
+    pub(super) fn polls(&self) -> u32 {
+        self.wait.polls()
+    }
+
     pub(super) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
     }

@@ -27,6 +27,7 @@
 //!   consumer that is stopped is in nobody's way.
 //! * **Delivery.** [`Delivery`] says what becomes of a value whose consumer dies with it.
 
+mod ahead;
 mod consumer;
 mod member;
 mod producer;
@@ -228,7 +229,9 @@ impl<T: Plain> Queue<T> {
     ///
     /// # Errors
     /// [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached) if all 128 places are held,
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the queue was removed.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the queue was removed;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if there is one producer, alone and alive, and the
+    /// kernel refuses this process `membarrier`, by which that one learns that it is alone no longer.
     ///
     /// ```
     /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
@@ -242,7 +245,8 @@ impl<T: Plain> Queue<T> {
     /// Takes a place as a consumer, likewise.
     ///
     /// # Errors
-    /// As [`producer`](Self::producer).
+    /// [`ErrorKind::LimitReached`](crate::ErrorKind::LimitReached) if all 128 places are held,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the queue was removed.
     ///
     /// ```
     /// let queue = ringlane::mpmc::Queue::<u64>::private(8)?;
