@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Weakens one ordering or fence at a time by one step, and prints which models notice: one at least, or the ordering is
 # stronger than it need be. Nothing is built for that: a model's atomics (src/sync.rs) are told which site it is. The
-# models of the file's own kind run first, and the others only if none of those noticed. A site whose reason says
-# "No model: why" is printed with it, not run. Takes seconds a site, minutes if nobody notices.
+# models of the file's own kind run first, the short ones before the long ones, and each only if none before it noticed.
+# A site whose reason says "No model: why" is printed with it, not run. Takes a second a site, minutes if nobody notices.
 # Usage: [WEAKEN_ONLY=REGEX] ci/weaken.sh [FILE OR FOLDER...]; the expression is for FILE:LINE:TEXT.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,32 +15,17 @@ declare -A models
 while read -r name path; do models[$name]=$path; done \
     < <(sed -nE 's/^ *Executable tests\/(.*)\.rs \((.*)\)$/\1 \2/p' <<<"$built")
 [ ${#models[@]} != 0 ] || { echo "weaken: no models" >&2; exit 1; }
-# The models that are the likeliest to notice come first.
-order() {
-    local first
-    case $1 in
-    *mpmc* | *participants* | *crowd*) first="mpmc_life mpmc mpmc_record" ;;
-    *call* | *cell*) first=call ;;
-    *record*) first=record ;;
-    *session* | *life*) first=session ;;
-    *leash*) first=leash ;;
-    *spsc* | *role* | *end.rs*) first="spsc record" ;;
-    *) first=wait ;;
-    esac
-    printf '%s\n' $first "${!models[@]}" | awk '!seen[$0]++'
-}
-# Which model of one file notices first, and whether any comes there.
-run() { # file of models
+# Whether a model notices, and whether it comes there.
+run() { # FILE::MODEL
     local pid line status=0
     noticed=''
-    exec 3< <(exec timeout 900 "${models[$1]}" --nocapture 2>&1)
+    exec 3< <(exec timeout 900 "${models[${1%%::*}]}" --exact "${1#*::}" --nocapture 2>&1)
     pid=$!
     while IFS= read -r -u 3 line; do
         case $line in
         *'weakened: '*) reached=yes ;;
         "thread '"*'panicked at'*)
-            noticed=${line#thread \'}
-            noticed="$1: ${noticed%%\'*}"
+            noticed="${1/::/: }"
             kill "$pid" 2>/dev/null || true
             break
             ;;
@@ -48,12 +33,32 @@ run() { # file of models
     done
     exec 3<&-
     wait "$pid" || status=$?
-    [ -n "$noticed" ] || [ $status = 0 ] || noticed="$1: ended by $status"
+    [ -n "$noticed" ] || [ $status = 0 ] || noticed="${1/::/: } ended by $status"
 }
-for test in "${!models[@]}"; do
-    run "$test"
-    [ -z "$noticed" ] || { echo "weaken: fails as it is: $noticed" >&2; exit 1; }
-done
+# All of them as they are, which tells how long each takes.
+sorted=$(for test in "${!models[@]}"; do
+    for name in $("${models[$test]}" --list 2>/dev/null | sed -n 's/: test$//p'); do
+        began=${EPOCHREALTIME/[.,]/}
+        run "$test::$name"
+        [ -z "$noticed" ] || { echo "weaken: fails as it is: $noticed" >&2; exit 1; }
+        echo "$((${EPOCHREALTIME/[.,]/} - began)) $test::$name"
+    done
+done | sort -n | cut -d' ' -f2)
+# Those of the file's own kind come first, and of these the short ones.
+order() {
+    local kind
+    case $1 in
+    *mpmc* | *participants* | *crowd*) kind='mpmc|mpmc_life|mpmc_record' ;;
+    *call* | *cell*) kind=call ;;
+    *record*) kind=record ;;
+    *session* | *life*) kind=session ;;
+    *leash*) kind=leash ;;
+    *spsc* | *role* | *end.rs*) kind='spsc|record' ;;
+    *) kind=wait ;;
+    esac
+    grep -E "^($kind)::" <<<"$sorted"
+    grep -vE "^($kind)::" <<<"$sorted"
+}
 caught=0 argued=0 missed=0
 while IFS=: read -r file line text; do
     text=$(sed 's/^ *//' <<<"$text")
@@ -70,8 +75,8 @@ while IFS=: read -r file line text; do
     else
         reached=''
         export RINGLANE_WEAKEN=$file:$at
-        for test in $(order "$file"); do
-            run "$test"
+        for model in $(order "$file"); do
+            run "$model"
             [ -z "$noticed" ] || break
         done
         if [ -n "$noticed" ]; then
@@ -84,5 +89,5 @@ while IFS=: read -r file line text; do
     printf '%-72s %s:%s %s\n' "$noticed" "$file" "$line" "$text"
 done < <(grep -nE 'Ordering::(Acquire|Release|AcqRel|SeqCst)|\<(light|heavy)_fence\(\)' -Hr "$@" | grep -vE ':\s*//|:use ' |
     grep -E "${WEAKEN_ONLY:-.}")
-echo "$((caught + argued + missed)) sites: $caught caught, $argued argued, $missed that no model misses"
+echo "$((caught + argued + missed)) sites: $caught caught, $argued argued, $missed that no model misses; $((SECONDS / 60)) minutes"
 [ "$missed" = 0 ]

@@ -69,6 +69,8 @@ impl Bell {
         // now either sees the odd word, or we see whether it runs without fences.
         // ORDERING(epoch): what that epoch was bumped for can be seen from here on. Pairs with ORDERING(epoch) in
         // Bell::shout.
+        // ORDERING(nudge): so can what a nudge was given for that was seen before. Pairs with ORDERING(nudge) in
+        // Nudge::give.
         fence(Ordering::SeqCst);
         // ORDERING(sleep-fence): the heavy half. No model: the other half is a full fence there, and so the one above is
         // enough.
@@ -116,14 +118,13 @@ impl Nudge {
     }
 
     pub(crate) fn look(&self) -> Nudged {
-        // ORDERING(nudge): Acquire. Pairs with ORDERING(nudge) in Nudge::give. No model: the fence of the announcement
-        // that follows orders it there.
-        Nudged(self.0.load(Ordering::Acquire))
+        // Relaxed: the fence of the announcement that follows acquires for it.
+        Nudged(self.0.load(Ordering::Relaxed))
     }
 
     /// Wakes who sleeps. To be called after what it is for.
     pub(crate) fn give(&self) {
-        // ORDERING(nudge): Release. Pairs with ORDERING(nudge) in Nudge::look: who sees it sees what it is for.
+        // ORDERING(nudge): Release. Pairs with ORDERING(nudge) in Bell::announce: who saw it before sees what it is for.
         self.0.fetch_add(1, Ordering::Release);
         sys::wake(&self.0);
     }

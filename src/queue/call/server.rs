@@ -48,9 +48,9 @@ pub struct Request<'a, Req, Rep> {
 
 impl<Req: Plain, Rep: Plain> Server<Req, Rep> {
     pub(super) fn of(half: Half<Req, Rep>) -> Self {
-        // ORDERING(given): Acquire. Pairs with ORDERING(given) in Server::take: the copy is whole. No model: the lock that
-        // came from the one before orders it there.
-        let given = half.end.own().at.load(Ordering::Acquire);
+        // ORDERING(given): Relaxed, for the lock came from the one before. Pairs with ORDERING(given) in Server::take: the
+        // copy is whole.
+        let given = half.end.own().at.load(Ordering::Relaxed);
         Server { half, given }
     }
 

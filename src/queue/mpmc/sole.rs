@@ -20,7 +20,7 @@ impl<T> Seat<T> {
             Kind::of(self.forum().segment().header().kind).is_some_and(Kind::has_blocks);
         for _ in 0..TURNS {
             // ORDERING(sole): Acquire. Pairs with ORDERING(sole) in Seat::join and Seat::end_sole: what was claimed
-            // for who was alone is claimed, and where one who is alone began can be seen.
+            // for who was alone is claimed, where one who is alone began can be seen, and who came before us, too.
             let seen = Standing(standing.load(Ordering::Acquire));
             if let Some(holder) = seen.holder() {
                 self.end_sole(seen, holder)?;
