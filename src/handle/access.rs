@@ -99,7 +99,7 @@ pub struct Guarantees {
     pub single_use: Guarantee,
     /// No more access than was granted. For reading only, the kernel holds it where the memory
     /// [is sealed](crate::SharedMemory::seal_writes) against writers; elsewhere a process of the same user can open a
-    /// read-only descriptor anew, through `/proc`.
+    /// read-only descriptor anew, through `/proc`. On Windows the kernel holds it for all memory without a name.
     pub access: Guarantee,
     /// The recipient gets no descriptor.
     pub no_descriptor: Guarantee,

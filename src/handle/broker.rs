@@ -144,7 +144,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// The path of its socket.
+    /// The path of its socket; on Windows the name of a kernel object.
     ///
     /// ```
     /// assert!(ringlane::handle::Broker::start()?.path().exists());
@@ -166,7 +166,7 @@ impl Broker {
     /// * [`ErrorKind::LimitReached`] if there are as many handles as [may be](BrokerOptions::most_handles), or no
     ///   descriptors.
     /// * [`ErrorKind::NoSpace`] if a revocable handle finds no memory or no addresses.
-    /// * [`ErrorKind::Unsupported`] if memory that has a name is to be sealed.
+    /// * [`ErrorKind::Unsupported`] if memory that has a name is to be sealed, and on Windows any.
     ///
     /// ```
     /// use ringlane::{ErrorKind, SharedMemory};

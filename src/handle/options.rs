@@ -35,7 +35,8 @@ impl HandleOptions {
     /// Whether the recipient is to have a mapping and no descriptor: the handle can be
     /// [mapped](crate::handle::Handle::map), not [opened](crate::handle::Handle::open). Default: no.
     ///
-    /// The library in the recipient closes the descriptor before it returns; a hostile one keeps it.
+    /// The library in the recipient closes the descriptor before it returns, or on Windows keeps its handle to itself as
+    /// long as the mapping is there; a hostile one keeps it.
     ///
     /// ```
     /// let options = ringlane::handle::HandleOptions::new().no_descriptor(true).clone();
@@ -93,7 +94,8 @@ impl HandleOptions {
 
     /// Seals the memory against all who would map it to write from now on, the creator among them: who is to
     /// write maps it before. Then the kernel holds that a recipient only reads. For anonymous memory that is granted
-    /// [for reading](crate::handle::Access::ReadOnly). Default: no.
+    /// [for reading](crate::handle::Access::ReadOnly). Default: no. On Windows it is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): there the kernel holds that without.
     ///
     /// ```
     /// let options = ringlane::handle::HandleOptions::new().seal_writes(true).clone();
@@ -158,7 +160,7 @@ impl BrokerOptions {
     }
 
     /// The permission bits of its socket. They only say who may ask; who is given something, the handles say.
-    /// Default: 0600.
+    /// Default: 0600, and on Windows there is no other.
     ///
     /// ```
     /// let options = ringlane::handle::BrokerOptions::new().mode(0o666).clone();

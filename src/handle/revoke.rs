@@ -34,7 +34,8 @@ pub enum Revoke {
     /// The same as the first, and the pages are gone: whoever touches one through a pointer is ended by a SIGBUS. That
     /// goes for the creator, too, also by way of its own [`Mapping`](crate::Mapping); calls of this library in the
     /// recipient have the kernel copy, and end with an error. The descriptor is of no bytes from then on. For memory
-    /// whose size is not sealed, so that recipients that may write can shorten it as well.
+    /// whose size is not sealed, so that recipients that may write can shorten it as well; so not on Windows, where all
+    /// sizes stay.
     Fault,
 }
 

@@ -1,7 +1,7 @@
 //! The only place that calls the operating system: flat functions, one file a platform.
 //!
 //! Every platform file has this list, and each function this contract. What connections are made of macOS has not, and so
-//! no sessions; seals of writes, and what is said of a message's sender, are Linux's only, and so are handles.
+//! neither sessions nor handles; seals of writes, and what is said of a message's sender, are Linux's only.
 //!
 //! | function | does |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `resize(handle, len, reserve)` | sets the size and, if asked, takes the memory now, or says that it is not there |
 //! | `reserve(handle, len)` | takes the memory for the first bytes of the object now |
 //! | `seal_size(handle)` / `seal_writes(handle)` / `seal_seals(handle)` / `seal_all(handle)` / `seals_of(handle)` | nobody can change the size, map it anew to write, or seal more, any more |
+//! | `keeps_readers(handle)` | whether the kernel keeps who was given the object to read from writing to it |
 //! | `keep_to_owner(handle)` | other users cannot open the object anew to write to it |
 //! | `empty_range(handle, from, len)` | the bytes are zeroes, in all mappings, and their memory is free |
 //! | `publish(handle, name)` | the object appears under the name, unless one is there |
@@ -36,21 +37,26 @@
 //! | `process_id` | a label for people; never evidence |
 //! | `processor` | which processor this thread runs on, as a hint |
 //! | `open_process(pid)` | a handle that can be waited for: its process ended |
-//! | `number_of(process)` / `has_ended(process)` | the process of such a handle |
+//! | `open_to_give(pid)` / `process_of(handle)` | the same with the right to be given something |
+//! | `number_of(process)` / `mark_of(process)` / `has_ended(process)` | the process of such a handle; what tells it from others of its number |
 //! | `random(buffer)` | bytes that nobody guesses |
 //! | `Process` | such a handle; one that a `Poller` has is told to it before it goes |
 //! | `Poller` | waits for several handles: something to read, an end |
+//! | `Poller::next` / `wait` | takes a report; waits until there is one |
+//! | `Poller::watch_end` / `forget_end` | has a process's end told, which others may have told, too |
 //! | `Poller::begin_look` / `leave_look` | around a look at everything, where reports are made once and not asked for |
 //! | `flag()` / `raise(flag)` / `lower(flag)` | something that can be waited for and stays set until it is cleared |
+//! | `absolute(place)` / `whole_place(bytes)` | a place as others are told it |
 //! | `check_place(path)` / `place_of(name)` / `places_of(name)` | where a server of that name is bound, and may be found: only this user can put names there |
 //! | `Listener`, `Socket`: `listen(path, mode, backlog)` | a socket of messages under a path, which had these rights before it had the path; takes over from the dead, not from the living |
 //! | `unlink_socket` / `set_socket_mode` / `set_socket_group` | removes the path if it is still this socket's; changes its rights |
 //! | `connect(path, timeout)` / `accept(socket)` / `socket_pair` | a connection; one that waits, if one does; both sides of one |
 //! | `send(socket, bytes, handles)` / `receive(socket, buffer)` | one message and perhaps handles; never waits |
-//! | `tell_senders(socket)` | has each message say who sent it |
+//! | `give(socket, process, bytes, handles)` / `receive_given(socket, buffer)` | the same, with objects for that process and no other; while the connection is there, where it `LENDS` |
+//! | `hear_only(socket)` | has each message say who sent it, where that matters, and takes no handles |
 //! | `wait_readable(socket, timeout)` | sleeps until something came, or for less |
-//! | `hung_up(socket)` / `shut_down(socket)` | whether the other side is gone; says that this side is |
-//! | `credentials(socket)` / `peer_process(socket)` / `check_user(socket)` | who connected, or listened; whether it is this user |
+//! | `hung_up(socket)` / `shut_down(socket)` / `stop_listening(listener)` | whether the other side is gone; says that this side is |
+//! | `credentials(socket)` / `peer_process(socket)` / `check_user(socket)` / `connected_by(socket, process, number)` | who connected, or listened; whether it is this user, or this process |
 //! | `create_for_peer(size, access)` | an object for one other process, which opens it with that access; where objects are passed by name |
 //! | `block_signals` | leaves a helping thread alone |
 //! | `wait(word, expected, timeout)` / `wake(word)` | sleep until the word is woken, across processes |

@@ -140,3 +140,34 @@ fn take(object: &[u8]) -> Option<Handle> {
 pub(crate) fn hear_only<T>(_: &T) -> Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{create_anonymous, open_to_give, page_size, resize_alone, socket_pair};
+    use super::*;
+
+    #[test]
+    fn what_is_given_is_shared_from_then_on_and_is_the_same() {
+        let (one, other) = socket_pair().unwrap();
+        let own = open_to_give(std::process::id()).unwrap();
+        let handle = create_anonymous("").unwrap();
+        resize_alone(&handle, page_size() as u64, true).unwrap();
+        assert!(!handle.object().seats.is_shared());
+        assert!(give(&one, &own, b"given", &[&handle]).unwrap());
+        assert!(handle.object().seats.is_shared());
+        let mut bytes = [0; 8];
+        super::super::wait_readable(&other, None).unwrap();
+        let got = receive_given(&other, &mut bytes).unwrap();
+        let Received::Message { bytes: 5, handles, cut: false, .. } = got else {
+            panic!("{got:?}")
+        };
+        assert_eq!(&bytes[..5], b"given");
+        assert_eq!(handles[0].object().id(), handle.object().id());
+        assert!(handles[0].object().seats.is_shared());
+        // Objects that are told by a number are none to those who take names.
+        assert!(give(&one, &own, b"given", &[&handle]).unwrap());
+        super::super::wait_readable(&other, None).unwrap();
+        let got = super::super::receive(&other, &mut bytes).unwrap();
+        assert!(matches!(got, Received::Message { bytes: 0, cut: true, .. }), "{got:?}");
+    }
+}

@@ -187,7 +187,7 @@ impl Seats {
         }
     }
 
-    fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         self.shared.load(Ordering::SeqCst) != 0
     }
 
@@ -309,4 +309,46 @@ fn take_seat(object: &Object, number: u32) -> Result<Option<Seat>> {
     let event = owned(unsafe { CreateEventW(&own_only, 0, 0, name.as_ptr()) });
     let event = event.ok_or_else(|| last("make an event"))?;
     Ok(Some(Seat { number, event, _lock: lock }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{create_anonymous, map, page_size, resize_alone, unmap};
+    use super::*;
+    use crate::sys::Access;
+    use std::sync::mpsc;
+
+    /// Who sleeps when an object is shared is no sleeper of this process alone any more.
+    #[test]
+    fn who_sleeps_alone_is_woken_by_events_once_the_object_is_shared() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let handle = create_anonymous("").unwrap();
+        resize_alone(&handle, page_size() as u64, true).unwrap();
+        let at = map(&handle, 0, page_size(), Access::ReadWrite.into()).unwrap();
+        // SAFETY: the mapping begins at a page, and stays until the thread has ended.
+        let word: &'static AtomicU32 = unsafe { at.cast::<AtomicU32>().as_ref() };
+        let (tell, told) = mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            while word.load(Ordering::SeqCst) == 0 {
+                wait(word, 0, LONG);
+            }
+            tell.send(()).unwrap();
+        });
+        let seats = &handle.object().seats;
+        while seats.alone().is_empty() {
+            std::thread::yield_now();
+        }
+        seats.share();
+        assert!(seats.alone().is_empty());
+        // As another process would: it knows of seats alone.
+        while seats.first.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        word.store(1, Ordering::SeqCst);
+        wake(word);
+        told.recv_timeout(Duration::from_secs(60)).expect("it is woken");
+        sleeper.join().unwrap();
+        // SAFETY: mapped above, and nobody uses it any more.
+        unsafe { unmap(at, page_size()) }.unwrap();
+    }
 }
