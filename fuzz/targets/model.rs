@@ -436,9 +436,6 @@ fn messages(steps: &[Step]) {
                             }
                         }
                         assert_eq!(out[..count], there);
-                        while count > 0 && way.front().is_some_and(Vec::is_empty) {
-                            way.pop_front();
-                        }
                     }
                     Err(error) => {
                         assert_eq!(error, SessionError::WouldBlock);
