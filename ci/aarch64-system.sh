@@ -36,8 +36,13 @@ fetch() { # package, what of it
         tar -xO --wildcards "$2"
 }
 mkdir -p "$kept"
-[ -s "$kept/$kernel" ] || fetch "$kernel" './boot/vmlinuz-*' >"$kept/$kernel"
-[ -s "$kept/busybox" ] || fetch busybox-static ./usr/bin/busybox >"$kept/busybox"
+keep() { # what to call it, package, what of it
+    [ -e "$kept/$1" ] && return
+    fetch "$2" "$3" >"$work/$1"
+    mv "$work/$1" "$kept/$1"
+}
+keep "$kernel" "$kernel" './boot/vmlinuz-*'
+keep busybox busybox-static ./usr/bin/busybox
 
 mkdir -p "$root"/{bin,dev,lib,proc,programs,sys,tmp} "$root$PWD"
 chmod 1777 "$root/tmp"
@@ -51,7 +56,7 @@ cat >"$work/lay-by" <<C
 name=\$(basename "\$1")
 aarch64-linux-gnu-strip --strip-debug -o "$root/programs/\${name%-*}" "\$1"
 shift
-printf '%s\n' "\$@" >"$root/programs/\${name%-*}.arguments"
+for argument; do echo "\$argument"; done >"$root/programs/\${name%-*}.arguments"
 C
 chmod +x "$work/lay-by"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc

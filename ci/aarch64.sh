@@ -16,11 +16,9 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$emulator" RINGLANE_TEST_R
 # An emulator is slow: what is unoptimised takes longer than watchdogs wait, and what has a second does too little in it.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1 RINGLANE_SCRIBBLE_SECONDS=${RINGLANE_SCRIBBLE_SECONDS:-5}
 [ $# -gt 0 ] || set -- --lib --tests
-lists=aarch64
-[ "${RINGLANE_PAGE:-4096}" != 65536 ] || lists="aarch64 pages"
 if [ "${RINGLANE_PAGE:-4096}" != 4096 ]; then
     # To print where a panic came from, the standard library maps its program, and qemu, whose pages are then not its
     # host's, does that wrongly.
     export RUST_BACKTRACE=0
 fi
-run_tests "$target" "$lists" "$@"
+run_tests "$target" aarch64 "$@"

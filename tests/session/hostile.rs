@@ -406,7 +406,11 @@ fn z_01_scribbled_positions_and_headers_do_no_harm() {
     let name = service(&scratch());
     let server = Server::bind(&name).unwrap();
     let mut corrupt = 0;
-    for seed in 0..40 {
+    // Where the ring is larger, or the processor slow, what is read is hit more rarely.
+    for seed in 0..1000 {
+        if seed >= 40 && corrupt > 0 {
+            break;
+        }
         let mut random = StdRng::seed_from_u64(seed);
         let (_socket, memory, _theirs, session) = bare_client(&server);
         session.set_wait(if seed % 2 == 0 { Wait::Park } else { Wait::default() }).unwrap();
