@@ -7,7 +7,8 @@ use loom::thread;
 use loom_tests::{coarse_model, model};
 use ringlane::model::{Fences, kernel};
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
-use ringlane::{PopError, Wait};
+use ringlane::{Plain, PopError, Wait};
+use std::fmt::Debug;
 use std::time::Duration;
 
 fn queue(capacity: usize, start: u64, delivery: Delivery) -> Queue<u64> {
@@ -427,24 +428,30 @@ fn who_follows_the_hint_has_seen_what_is_before_it() {
 
 #[test]
 fn a_newcomer_is_not_taken_for_gone() {
-    model(|| {
-        let queue = queue(2, 0, Delivery::AtMostOnce);
-        let (producer, mut consumer) = ends(&queue);
-        let onlooker = thread::spawn(move || {
-            producer.held_by();
-            producer
+    fn explore<T: Plain + PartialEq + Debug + Send + Sync>(value: T) {
+        model(move || {
+            let queue = Queue::<T>::options().capacity(2).private().unwrap();
+            let (producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+            let onlooker = thread::spawn(move || {
+                producer.held_by();
+                producer
+            });
+            // Who claims is not who took the place.
+            let mut newcomer = queue.producer().unwrap();
+            let thread = thread::spawn(move || {
+                newcomer.try_push(value).unwrap();
+                newcomer
+            });
+            let mut rest = || std::iter::from_fn(|| consumer.try_pop().ok()).collect::<Vec<T>>();
+            let mut got = rest();
+            let _ends = (onlooker.join().unwrap(), thread.join().unwrap());
+            got.extend(rest());
+            assert_eq!(got, [value]);
         });
-        // Who claims is not who took the place.
-        let mut newcomer = queue.producer().unwrap();
-        let thread = thread::spawn(move || {
-            newcomer.try_push(7).unwrap();
-            newcomer
-        });
-        let mut got = rest(&mut consumer);
-        let _ends = (onlooker.join().unwrap(), thread.join().unwrap());
-        got.extend(rest(&mut consumer));
-        assert_eq!(got, [7]);
-    });
+    }
+    explore(7_u64);
+    // Claimed by words of their own.
+    explore([7_u64; 2]);
 }
 
 #[test]

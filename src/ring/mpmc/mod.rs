@@ -96,7 +96,7 @@ impl Held {
     fn at(words: &impl Words, turns: Turns, position: u64) -> Held {
         // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
         // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the first of a run are
-        // there before we look at them. No model: in loom a compare-and-swap meets the last store in any case.
+        // there before we look at them.
         let slot = Control(words.word(position).load(Ordering::Acquire));
         let mut word = slot;
         if turns.is_earlier(slot, position) {
