@@ -506,6 +506,43 @@ fn what_the_dead_left_is_passed_in_parts() {
     }
 }
 
+/// However many were taken behind it.
+#[test]
+fn what_the_gone_held_comes_again_in_a_long_ring() {
+    const LONG: u64 = 1 << 16;
+    let mut options = Queue::<u64>::options();
+    let options = options.capacity(LONG as usize).delivery(Delivery::AtLeastOnce);
+    let queue = options.private().unwrap();
+    let mut producer = queue.producer().unwrap();
+    let (mut gone, mut consumer) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+    (0..LONG).for_each(|n| producer.try_push(n).unwrap());
+    std::mem::forget(gone.try_take().unwrap());
+    drop(gone);
+    (1..LONG).for_each(|n| assert_eq!(consumer.try_pop(), Ok(n)));
+    let again = consumer.try_take().unwrap();
+    assert!(again.is_again());
+    again.acknowledge();
+    assert!(producer.try_push(LONG).is_ok());
+}
+
+/// What was claimed and not filled is in nobody's way, and known to be there, however much is held before it.
+#[test]
+fn a_claim_is_seen_behind_what_is_held() {
+    let mut options = Queue::<[u64; 7]>::options();
+    let queue = options.capacity(4096).delivery(Delivery::AtLeastOnce).private().unwrap();
+    let (mut producer, mut other) = (queue.producer().unwrap(), queue.producer().unwrap());
+    let (mut holder, mut consumer) = (queue.consumer().unwrap(), queue.consumer().unwrap());
+    (0..2000).for_each(|n| producer.try_push([n; 7]).unwrap());
+    let held = holder.try_take().unwrap();
+    (1..2000).for_each(|n| assert_eq!(consumer.try_pop(), Ok([n; 7])));
+    std::mem::forget(other.try_reserve().unwrap());
+    producer.try_push([99; 7]).unwrap();
+    assert!(matches!(consumer.try_pop(), Err(PopError::Stalled { .. })));
+    drop(other);
+    assert_eq!(consumer.try_pop(), Ok([99; 7]));
+    assert_eq!(held[0], 0);
+}
+
 #[test]
 fn what_is_taken_comes_again_unless_acknowledged() {
     let queue =

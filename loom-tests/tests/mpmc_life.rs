@@ -226,6 +226,29 @@ fn two_that_come_at_once_are_not_alone() {
     });
 }
 
+/// Who comes when one that was alone has a clone sees what it published without a claim.
+#[test]
+fn what_one_alone_published_is_seen_once_it_has_a_clone() {
+    model(|| {
+        kernel(Fences::Both);
+        let queue = Queue::<[u64; 2]>::options().capacity(2).private().unwrap();
+        let (mut alone, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        kernel(Fences::Naps);
+        let thread = thread::spawn(move || {
+            alone.try_push([1; 2]).unwrap();
+            (alone.clone(), alone)
+        });
+        // Before that it is refused.
+        let newcomer = queue.producer().map(|mut newcomer| {
+            newcomer.try_push([2; 2]).unwrap();
+            newcomer
+        });
+        let _ends = thread.join().unwrap();
+        assert_eq!(consumer.try_pop(), Ok([1; 2]));
+        assert_eq!(consumer.try_pop().is_ok(), newcomer.is_ok());
+    });
+}
+
 /// A newcomer that cannot reach the one that is alone does not come, and that one goes on.
 #[test]
 fn who_cannot_reach_the_one_that_is_alone_is_refused() {

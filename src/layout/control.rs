@@ -62,6 +62,10 @@ impl Turns {
         Turns { log: capacity.trailing_zeros() }
     }
 
+    pub(crate) fn capacity(self) -> u64 {
+        1 << self.log
+    }
+
     /// A position's turn, where words have it.
     #[inline(always)]
     fn bits(self, position: u64) -> u64 {

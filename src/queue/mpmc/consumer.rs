@@ -115,6 +115,9 @@ impl<T: Plain> Consumer<T> {
                 return Ok(value);
             }
             self.ahead.was_raced();
+            if self.ring.is_spent() {
+                return Err(self.nothing(Nothing::Empty));
+            }
         }
     }
 
@@ -437,9 +440,13 @@ impl<T: Plain> Consumer<T> {
             // Says who is in the way, and looks once more.
             Err(Blocked::TimedOut) => self.explain(attempt),
             Err(Blocked::PeerDied) => loop {
+                let from = self.ring.head();
                 match self.explain(&mut attempt) {
                     // There may be something behind what was passed.
-                    Err(PopError::Empty) if self.ring.is_spent() && timeout.is_none() => {}
+                    Err(PopError::Empty) if self.ring.is_spent() && timeout.is_some() => {
+                        break Err(PopError::Empty);
+                    }
+                    Err(PopError::Empty) if self.ring.is_spent() && self.ring.head() != from => {}
                     Err(PopError::Empty | PopError::Closed) => break Err(PopError::PeerDied),
                     done => break done,
                 }

@@ -87,8 +87,8 @@ impl<T> Seat<T> {
         if seen.holder() == Some(self.place().owner()) {
             let shared = seen.shared();
             // ORDERING(sole): Release. Pairs with ORDERING(sole) in Seat::join: what we published without a claim comes
-            // before all that others try there. If it fails somebody has come from elsewhere, who does it. No model: in
-            // loom a compare-and-swap meets the last store in any case.
+            // before all that others try there. If it fails somebody has come from elsewhere, who does it. No model:
+            // loom shows nobody so old a slot.
             let _ =
                 standing.compare_exchange(seen.0, shared.0, Ordering::Release, Ordering::Relaxed);
         }

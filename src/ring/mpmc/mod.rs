@@ -42,12 +42,13 @@ use crate::sync::{AtomicU64, Ordering, spin_hint};
 /// How long to let others go on after one of them was faster.
 const PAUSES: u32 = if cfg!(loom) { 0 } else { 50 };
 
-/// How many slots one call looks at, and how often it tries again because others were faster, all in all. Then it says
-/// that it got nothing: only a peer that writes nonsense makes it come to that.
-const LOOKS: u32 = 1 << 16;
+/// How often one call looks at a slot, or tries again because others were faster, beside once or twice at each slot of the
+/// ring. Then it says that it got nothing: only a peer that writes nonsense, or more than a thousand dead ones, make it come
+/// to that.
+const LOOKS: u64 = 1 << 16;
 
 /// What a question to the kernel, and the calls that follow from its answer, count as.
-pub(crate) const QUESTION: u32 = 64;
+pub(crate) const QUESTION: u64 = 64;
 
 /// Lets others go on after one of them was faster: what it goes on with is in its own cache then.
 #[cold]
@@ -193,7 +194,7 @@ fn sweep(
 ) -> bool {
     let turns = Turns::of(capacity);
     let mut position = common.head.load(Ordering::Relaxed);
-    for _ in 0..capacity.saturating_add(u64::from(LOOKS)) {
+    for _ in 0..capacity.saturating_add(LOOKS) {
         let held = Held::at(words, turns, position);
         match turns.turn(held.word, position) {
             Turn::Current if !more(held) => return false,

@@ -14,7 +14,7 @@ pub(crate) struct Receiver {
     /// Whether the head was moved over skipped slots, of which nobody who waits for room has heard yet.
     made_room: bool,
     /// What is left to the call that is being made.
-    looks: u32,
+    looks: u64,
     turns: Turns,
     owner: Owner,
 }
@@ -49,12 +49,12 @@ impl Receiver {
 
     /// A call begins that did not end at its first look.
     pub(crate) fn renew(&mut self) {
-        self.looks = LOOKS;
+        self.looks = LOOKS.saturating_add(self.turns.capacity().saturating_mul(2));
     }
 
     /// The call has done more, which counts as so many looks.
     #[inline(always)]
-    pub(crate) fn spend(&mut self, looks: u32) {
+    pub(crate) fn spend(&mut self, looks: u64) {
         self.looks = self.looks.saturating_sub(looks);
     }
 
@@ -157,7 +157,7 @@ impl Receiver {
     }
 
     /// Takes the first value that nobody has, in an acknowledged ring.
-    pub(crate) fn take(&mut self, common: &Common, words: &impl Words) -> Look {
+    pub(crate) fn take<W: Words>(&mut self, common: &Common, words: &W) -> Look {
         // ORDERING(again): Acquire. Pairs with ORDERING(again) in come_again. No model: without it the value is
         // found all the same, but later, by `look_behind`.
         let again = common.again.load(Ordering::Acquire);
@@ -192,7 +192,9 @@ impl Receiver {
                     return Look::Pending(Held { position, word: seen, slot: seen });
                 }
                 (Turn::Current, _) => self.cursor = position.wrapping_add(seen.run()),
-                (Turn::Earlier, _) => return Look::Empty,
+                (Turn::Earlier, _) => {
+                    return self.find_claim(words).map_or(Look::Empty, Look::Pending);
+                }
                 (Turn::Later, _) => self.cursor = common.head.load(Ordering::Relaxed),
             }
             self.spend(1);

@@ -117,7 +117,7 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, common: &Common, slots: &Slots<T>, value: &T) -> bool {
         let mut known = self.limit.wrapping_sub(self.cursor).cast_signed() > 0;
-        let mut looks = LOOKS;
+        let mut looks = self.looks();
         loop {
             if !known && self.locate(common, slots, 1, &mut looks).is_none() {
                 return false;
@@ -157,7 +157,7 @@ impl Sender {
         least: u64,
         most: u64,
     ) -> Option<Claimed> {
-        let mut looks = LOOKS;
+        let mut looks = self.looks();
         loop {
             let room = self.locate(common, words, least, &mut looks)?;
             let run = most.min(room).min(self.capacity);
@@ -168,10 +168,15 @@ impl Sender {
         }
     }
 
+    /// How often a call may look.
+    fn looks(&self) -> u64 {
+        LOOKS.saturating_add(self.capacity)
+    }
+
     /// The first position that nobody has claimed.
     pub(crate) fn find_end(&mut self, common: &Common, words: &impl Words) -> u64 {
         // No room is no matter: the cursor is there in any case.
-        let _ = self.locate(common, words, 1, &mut { LOOKS });
+        let _ = self.locate(common, words, 1, &mut self.looks());
         self.cursor
     }
 
@@ -183,7 +188,7 @@ impl Sender {
         common: &Common,
         words: &impl Words,
         least: u64,
-        looks: &mut u32,
+        looks: &mut u64,
     ) -> Option<u64> {
         let mut steps = 0;
         while *looks > 0 {
@@ -241,7 +246,8 @@ impl Sender {
         for index in (0..claimed.run).rev() {
             let position = claimed.position.wrapping_add(index);
             if W::APART && index > 0 {
-                // Nobody looks at it in this turn: so that it is not of long ago when turns come round.
+                // So that it is not of long ago when turns come round, and that who ran out of looks in the middle of a
+                // run does not claim it.
                 let word = self.turns.claimed(position, self.owner, 1);
                 store_among_swaps(words.claim(position), word.0, Ordering::Relaxed);
             }
