@@ -14,7 +14,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 #[cfg(unix)]
 use nix::unistd::{ForkResult, fork};
 use ringlane::{
-    CallError, Lifetime, Name, Peer, PopError, PushError, Wait, call, inspect, mpmc, record, spsc,
+    CallError, Lifetime, Name, Peer, PopError, PushError, SharedMemory, Wait, call, inspect, mpmc,
+    record, spsc,
 };
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,16 @@ fn second_process() {
         }
         "produce one for many and hang" => {
             let mut producer = mpmc::Queue::<u64>::open(&name).unwrap().producer().unwrap();
+            producer.push(1).unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+        "leave claims and one value, and hang" => {
+            let mut producer = mpmc::Queue::<u64>::open(&name).unwrap().producer().unwrap();
+            for _ in 0..5000 {
+                std::mem::forget(producer.try_reserve().unwrap());
+            }
             producer.push(1).unwrap();
             loop {
                 std::thread::park();
@@ -273,6 +284,47 @@ fn a_killed_producer_of_many_is_told_after_all_is_acknowledged() {
         // Also to who comes after the death.
         assert_eq!(queue.consumer().unwrap().pop(), Err(PopError::PeerDied));
     }
+}
+
+/// However much there is of it, and however little one call passes.
+#[test]
+fn what_a_killed_producer_left_is_passed_before_its_death_is_told() {
+    for timeout in [None, Some(Duration::from_secs(60))] {
+        let name = name("left-by-the-dead");
+        let queue = mpmc::Queue::<u64>::create(&name, 8192).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let second = Second::start("leave claims and one value, and hang", &name);
+        until("the value", || consumer.available() == 1);
+        second.kill();
+        let mut pop = || match timeout {
+            Some(timeout) => consumer.pop_timeout(timeout),
+            None => consumer.pop(),
+        };
+        let mut popped = pop();
+        while timeout.is_some() && popped == Err(PopError::Empty) {
+            popped = pop();
+        }
+        assert_eq!((popped, pop()), (Ok(1), Err(PopError::PeerDied)), "{timeout:?}");
+    }
+}
+
+/// A word that leads nowhere, which the dead left, keeps nobody for ever.
+#[test]
+fn nonsense_of_a_killed_producer_is_not_waited_for() {
+    let name = name("nonsense-of-the-dead");
+    let queue = mpmc::Queue::<u64>::create(&name, 8).unwrap();
+    let mut consumer = queue.consumer().unwrap();
+    let second = Second::start("produce one for many and hang", &name);
+    assert!(consumer.wait_peer(None));
+    assert_eq!(consumer.pop(), Ok(1));
+    second.kill();
+    let bytes = SharedMemory::open(&name).unwrap().map().unwrap();
+    // The second slot, as many turns later.
+    let word = page() + 8192_usize.next_multiple_of(page()) + 16 + 8;
+    bytes.write_at(word, &(9_u64 << 23).to_ne_bytes()).unwrap();
+    let thread = std::thread::spawn(move || consumer.pop());
+    until("the death", || thread.is_finished());
+    assert_eq!(thread.join().unwrap(), Err(PopError::PeerDied));
 }
 
 /// Whether somebody looked at the dead one before the next one came, or not.
