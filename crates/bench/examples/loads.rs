@@ -17,6 +17,9 @@ struct Marks(usize);
 /// The offset of a producer's position in a ring of values. Into slots, it keeps it there and nowhere else, and looks twice:
 /// wherever it then says to go, it is within the ring. All others have their own.
 const PRODUCER: usize = 1024;
+/// The offset of the standing in a ring for many. A producer that is alone has to look at it twice, before it says where it
+/// writes and after: each time it only compares it with what it was.
+const STANDING: usize = 1792;
 const NOBODY: (usize, usize) = (0, 1);
 
 impl Marks {
@@ -43,7 +46,8 @@ impl Marks {
         self.mark(name, 1, NOBODY, work);
     }
 
-    /// The same for a side that keeps its position in the ring, and looks at it so often.
+    /// The same for a side that looks so often at one word: where it keeps its position in the ring, or what it may find
+    /// changed in between.
     fn own<T>(
         &mut self,
         name: &str,
@@ -162,6 +166,11 @@ fn main() {
         let (mut producer, mut consumer) =
             (queue.producer().expect("an end"), queue.consumer().expect("an end"));
         ranges();
+        let push = format!("{label}_push_alone");
+        marks.own(&push, (STANDING, 2), || {}, || producer.try_push([7; 3]));
+        let _beside = queue.producer().expect("an end");
+        // It learns of that once, and looks again.
+        producer.try_push([7; 3]).expect("room");
         marks.twice(&format!("{label}_push"), || producer.try_push([7; 3]));
         // Who acknowledges goes over what is done with, round by round.
         let rounds = if delivery == Delivery::AtLeastOnce { 2 } else { 1 };
