@@ -18,18 +18,17 @@ cross() { # cargo's command, target, further arguments
     fi
 }
 
-reasons() { # lists
-    local list
-    for list in $1; do sed '/^#/d' "ci/skipped/$list.txt"; done
+reasons() { # list
+    sed '/^#/d' "ci/skipped/$1.txt"
 }
 
 # The arguments that leave out the tests in ci/skipped/LIST: a line there is a test's name and why it cannot pass.
-skips() { # lists
+skips() { # list
     reasons "$1" | while read -r name _; do echo "${name:+--skip $name}"; done
 }
 
 # What was left out and why, and how much was not.
-counts() { # target, lists, log
+counts() { # target, list, log
     echo "not applicable here:"
     reasons "$2" | sed 's/^/  /'
     sed -n 's/^test \(.*\) \.\.\. ignored, /  \1: /p' "$3"
@@ -40,12 +39,12 @@ counts() { # target, lists, log
         END { count(); printf "'"$1"': %d passed, %d failed, %d left out\n", passed, failed, ignored + left }' "$3"
 }
 
-run_tests() { # target, lists, arguments
-    local target=$1 lists=$2 log status=0
+run_tests() { # target, list, arguments
+    local target=$1 list=$2 log status=0
     shift 2
     log=$(mktemp)
-    cross test "$target" -p ringlane --no-fail-fast "$@" -- $(skips "$lists") 2>&1 | tee "$log" || status=$?
-    counts "$target" "$lists" "$log"
+    cross test "$target" -p ringlane --no-fail-fast "$@" -- $(skips "$list") 2>&1 | tee "$log" || status=$?
+    counts "$target" "$list" "$log"
     rm -f "$log"
     return "$status"
 }

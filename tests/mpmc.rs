@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{page, until};
+use common::{page, slots_of_many, until};
 use proptest::prelude::*;
 use ringlane::mpmc::{Consumer, Delivery, Producer, Queue};
 use ringlane::{ErrorKind, Name, Peer, PopError, PushError, SharedMemory, Wait};
@@ -483,7 +483,7 @@ fn what_the_dead_left_is_passed_in_parts() {
         let mut consumer = queue.consumer().unwrap();
         drop(queue.producer().unwrap());
         let bytes = SharedMemory::open(&name).unwrap().map().unwrap();
-        let slots = page() + 8192_usize.next_multiple_of(page());
+        let slots = slots_of_many();
         for slot in 0..MANY {
             // Claimed, by a holder of the second place that there never was.
             let word = 1_u64 << 23 | 77 << 9 | 1 << 2 | 1;
@@ -610,7 +610,7 @@ fn scribbled_words_harm_nobody() {
         let name = name("scribbled");
         let queue = Queue::<u64>::options().capacity(8).delivery(delivery).create(&name).unwrap();
         let bytes = SharedMemory::open(&name).unwrap().map().unwrap();
-        let slots = page() + 8192_usize.next_multiple_of(page());
+        let slots = slots_of_many();
         let mut producer = queue.producer().unwrap();
         let mut consumer = queue.consumer().unwrap();
         for round in 0..150_u64 {

@@ -289,11 +289,13 @@ impl Setting {
         words[self.slot(position)]
     }
 
+    fn claimed(&self, position: u8, owner: u8, run: u8) -> Word {
+        Word { turn: self.turn(position), mark: Mark::Claimed, owner, run, again: false }
+    }
+
     fn set_claim(&self, state: &mut State, position: u8, owner: u8, run: u8) {
-        let word =
-            Word { turn: self.turn(position), mark: Mark::Claimed, owner, run, again: false };
         let words = if self.apart { &mut state.claims } else { &mut state.words };
-        words[self.slot(position)] = word;
+        words[self.slot(position)] = self.claimed(position, owner, run);
     }
 
     /// What a position's words say together.
@@ -511,10 +513,8 @@ impl Setting {
                 }
             }
             Pc::SoleMine => {
-                let owner = who as u8;
-                let mine = Word { turn, mark: Mark::Claimed, owner, run: 1, again: false };
                 me.pc = Pc::Look;
-                if self.claim(state, me.cursor) == mine {
+                if self.claim(state, me.cursor) == self.claimed(me.cursor, who as u8, 1) {
                     (me.at, me.pc) = (me.cursor, Pc::Write);
                     me.cursor += 1;
                 }
@@ -644,17 +644,11 @@ impl Setting {
                     let mine = before.mark == Mark::Claimed && before.owner == who as u8;
                     ensure!(mine, "published {position} over {before:?}");
                 }
-                let me = &mut next.people[who];
                 if offset > 0 && self.apart {
                     // So that it is not of long ago when turns come round.
-                    next.claims[self.slot(position)] = Word {
-                        turn: self.turn(position),
-                        mark: Mark::Claimed,
-                        owner: who as u8,
-                        run: 1,
-                        again: false,
-                    };
+                    self.set_claim(&mut next, position, who as u8, 1);
                 }
+                let me = &mut next.people[who];
                 next.words[self.slot(position)] = self.published(position, false, run);
                 let visible = match self.whole {
                     true if offset > 0 => 0..0,

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Second, page, part, until};
+use common::{Second, page, part, slots_of_many, until};
 #[cfg(unix)]
 use nix::sys::signal::{Signal, kill};
 #[cfg(unix)]
@@ -320,7 +320,7 @@ fn nonsense_of_a_killed_producer_is_not_waited_for() {
     second.kill();
     let bytes = SharedMemory::open(&name).unwrap().map().unwrap();
     // The second slot, as many turns later.
-    let word = page() + 8192_usize.next_multiple_of(page()) + 16 + 8;
+    let word = slots_of_many() + 16 + 8;
     bytes.write_at(word, &(9_u64 << 23).to_ne_bytes()).unwrap();
     let thread = std::thread::spawn(move || consumer.pop());
     until("the death", || thread.is_finished());

@@ -57,26 +57,20 @@ impl Peek {
 
     /// A word of the data, at an offset in bytes.
     pub(crate) fn word(&self, offset: u64) -> Result<u64> {
-        let mut bytes = [0; 8];
-        self.read(self.header.data_at.saturating_add(offset), &mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes))
+        self.long_at(self.header.data_at.saturating_add(offset))
     }
 
     /// The last word of the slot that a position falls into.
     pub(crate) fn slot(&self, position: u64) -> Result<u64> {
         let (at, stride) = self.header.slots();
         let offset = (position & (self.header.capacity - 1)) * stride + stride - 8;
-        let mut bytes = [0; 8];
-        self.read(at.saturating_add(offset), &mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes))
+        self.long_at(at.saturating_add(offset))
     }
 
     /// The word by which a position of a ring for many is claimed.
     pub(crate) fn claim(&self, position: u64) -> Result<u64> {
         let Some(at) = self.header.claims_at() else { return self.slot(position) };
-        let mut bytes = [0; 8];
-        self.read(at.saturating_add((position & (self.header.capacity - 1)) * 8), &mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes))
+        self.long_at(at.saturating_add((position & (self.header.capacity - 1)) * 8))
     }
 
     /// One side's words, and whether its holder lives.
@@ -112,9 +106,7 @@ impl Peek {
 
     /// The head of a ring for many.
     pub(crate) fn head(&self) -> Result<u64> {
-        let mut bytes = [0; 8];
-        self.read((PRODUCER_AT + offset_of!(Common, head)) as u64, &mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes))
+        self.long_at((PRODUCER_AT + offset_of!(Common, head)) as u64)
     }
 
     /// Who takes part in a ring for many, or did.
@@ -130,9 +122,8 @@ impl Peek {
             self.read(at, &mut bytes)?;
             let status = Status::of(long(&bytes, offset_of!(Participant, status)));
             let seen = || {
-                let mut word = [0; 8];
-                let again = self.read(at + offset_of!(Participant, status) as u64, &mut word);
-                let status = Status::of(u64::from_ne_bytes(word));
+                let again = self.long_at(at + offset_of!(Participant, status) as u64);
+                let status = Status::of(*again.as_ref().unwrap_or(&0));
                 let state = match status.standing {
                     _ if again.is_err() => state::CLOSED,
                     standing::VACANT => state::VACANT,
@@ -155,6 +146,12 @@ impl Peek {
             });
         }
         Ok(all)
+    }
+
+    fn long_at(&self, at: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
     }
 
     fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {

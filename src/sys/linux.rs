@@ -7,6 +7,7 @@ mod object;
 mod place;
 mod room;
 mod socket;
+mod turn;
 
 pub(crate) use event::*;
 pub(crate) use mapping::*;

@@ -84,9 +84,6 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
-#[cfg(target_os = "linux")]
-mod turn;
-
 #[cfg(any(target_os = "macos", windows))]
 mod spare;
 #[cfg(any(target_os = "macos", windows))]

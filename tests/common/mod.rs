@@ -25,6 +25,11 @@ pub(crate) fn scratch() -> Name {
     Name::new(&format!("{}{number}", prefix())).expect("a plain name")
 }
 
+/// Where the slots of a ring for many are, whose values have 8 bytes at most.
+pub(crate) fn slots_of_many() -> usize {
+    page() + 8192_usize.next_multiple_of(page())
+}
+
 /// The unit that rings are laid out in.
 pub(crate) fn page() -> usize {
     ringlane::capabilities().expect("the platform says").offset_unit

@@ -39,7 +39,7 @@ impl Member {
         let turns = Turns::of(slots.capacity());
         let place = Place::acquire(segment, side, |place| {
             let owner = place.owner();
-            left_by(common, slots, slots.capacity(), owner.place, |held| {
+            left_by(common, slots, turns, owner.place, |held| {
                 // Of whatever generation: those of the next 255 holders look like it, too.
                 settle(segment, slots, turns, held);
             });
@@ -205,7 +205,8 @@ impl<T> Seat<T> {
     /// Whether somebody holds a value that is not acknowledged.
     #[cold]
     pub(super) fn may_come_again(&self) -> bool {
-        self.acked && is_any_left(self.forum().common(), &self.slots, self.slots.capacity())
+        let turns = Turns::of(self.slots.capacity());
+        self.acked && is_any_left(self.forum().common(), &self.slots, turns)
     }
 
     /// Looks who is there.
@@ -257,7 +258,7 @@ impl<T> Seat<T> {
     /// Resolves what is held by an owner who is gone, and of whom nobody will know that soon.
     pub(super) fn settle_all_of(&self, turns: Turns, owner: Owner) {
         let (common, segment) = (self.forum().common(), self.forum().segment());
-        left_by(common, &self.slots, self.slots.capacity(), owner.place, |held| {
+        left_by(common, &self.slots, turns, owner.place, |held| {
             if held.owner() == owner {
                 settle(segment, &self.slots, turns, held);
             }

@@ -47,6 +47,11 @@ const PAUSES: u32 = if cfg!(loom) { 0 } else { 50 };
 /// to that.
 const LOOKS: u64 = 1 << 16;
 
+/// What a call may spend: those, and so many looks at each slot.
+fn budget(turns: Turns, each: u64) -> u64 {
+    LOOKS.saturating_add(turns.capacity().saturating_mul(each))
+}
+
 /// What a question to the kernel, and the calls that follow from its answer, count as.
 pub(crate) const QUESTION: u64 = 64;
 
@@ -92,19 +97,33 @@ pub(crate) struct Held {
     slot: Control,
 }
 
+/// What a position's words say together: what the slot says, or, while that is of an earlier turn, the claim.
+fn together(
+    turns: Turns,
+    position: u64,
+    slot: Control,
+    claim: impl FnOnce() -> Control,
+) -> Control {
+    if turns.is_earlier(slot, position) { claim() } else { slot }
+}
+
 impl Held {
-    /// What there is at a position: what the slot says, or, while that is of an earlier turn, the claim.
+    /// What there is at a position.
     fn at(words: &impl Words, turns: Turns, position: u64) -> Held {
         // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and Receiver::take.
         // ORDERING(run): Acquire. Pairs with ORDERING(run) in Sender::publish: the words behind the first of a run are
         // there before we look at them.
         let slot = Control(words.word(position).load(Ordering::Acquire));
-        let mut word = slot;
-        if turns.is_earlier(slot, position) {
+        let word = together(turns, position, slot, || {
             // ORDERING(claim): Acquire. Pairs with ORDERING(claim) in Sender::try_claim and claim_at.
-            word = Control(words.claim(position).load(Ordering::Acquire));
-        }
+            Control(words.claim(position).load(Ordering::Acquire))
+        });
         Held { position, word, slot }
+    }
+
+    /// What the slot says alone.
+    fn by_slot(position: u64, slot: Control) -> Held {
+        Held { position, word: slot, slot }
     }
 
     /// Whether somebody holds it.
@@ -189,12 +208,11 @@ pub(crate) fn resolve(
 fn sweep(
     common: &Common,
     words: &impl Words,
-    capacity: u64,
+    turns: Turns,
     mut more: impl FnMut(Held) -> bool,
 ) -> bool {
-    let turns = Turns::of(capacity);
     let mut position = common.head.load(Ordering::Relaxed);
-    for _ in 0..capacity.saturating_add(LOOKS) {
+    for _ in 0..budget(turns, 1) {
         let held = Held::at(words, turns, position);
         match turns.turn(held.word, position) {
             Turn::Current if !more(held) => return false,
@@ -210,12 +228,12 @@ fn sweep(
 pub(crate) fn left_by(
     common: &Common,
     words: &impl Words,
-    capacity: u64,
+    turns: Turns,
     place: u8,
     mut find: impl FnMut(Held),
 ) {
-    sweep(common, words, capacity, |held| {
-        if held.is_held(Turns::of(capacity)) && held.owner().place == place {
+    sweep(common, words, turns, |held| {
+        if held.is_held(turns) && held.owner().place == place {
             find(held);
         }
         true
@@ -224,9 +242,9 @@ pub(crate) fn left_by(
 
 /// Whether there is anything that is not done with: what somebody has taken may come again. In acknowledged
 /// rings.
-pub(crate) fn is_any_left(common: &Common, words: &impl Words, capacity: u64) -> bool {
+pub(crate) fn is_any_left(common: &Common, words: &impl Words, turns: Turns) -> bool {
     // Skipped is for good, so what was looked at once need not be looked at again.
-    !sweep(common, words, capacity, |held| held.word.state() == State::Skipped)
+    !sweep(common, words, turns, |held| held.word.state() == State::Skipped)
 }
 
 /// Who holds what is at the head, if somebody does.
@@ -248,10 +266,8 @@ pub(crate) fn depth(
     let (mut used, mut values) = (0, 0);
     while used < capacity {
         let position = head.wrapping_add(used);
-        let mut seen = Control(word(position));
-        if turns.is_earlier(seen, position) {
-            seen = Control(claim(position));
-        }
+        let slot = Control(word(position));
+        let seen = together(turns, position, slot, || Control(claim(position)));
         if turns.turn(seen, position) != Turn::Current {
             break;
         }

@@ -1,6 +1,6 @@
 //! The consumers' side: looking at the head and moving it, or taking and acknowledging.
 
-use super::{Held, LOOKS, Words, back_off, come_again, pass};
+use super::{Held, LOOKS, Words, back_off, budget, come_again, pass};
 use crate::layout::{Common, Control, Owner, State, Turn, Turns};
 use crate::sync::Ordering;
 
@@ -49,7 +49,7 @@ impl Receiver {
 
     /// A call begins that did not end at its first look.
     pub(crate) fn renew(&mut self) {
-        self.looks = LOOKS.saturating_add(self.turns.capacity().saturating_mul(2));
+        self.looks = budget(self.turns, 2);
     }
 
     /// The call has done more, which counts as so many looks.
@@ -91,9 +91,7 @@ impl Receiver {
                     self.made_room |= self.advance(common, seen.run());
                 }
                 // Words of a claim are seen at the head only: what is before it was published or skipped.
-                (Turn::Current, _) => {
-                    return Look::Pending(Held { position, word: seen, slot: seen });
-                }
+                (Turn::Current, _) => return Look::Pending(Held::by_slot(position, seen)),
                 // Nobody has published it, so nothing can be behind it, and the head is not either.
                 (Turn::Earlier, _) => return Look::Empty,
                 (Turn::Later, _) => self.cursor = common.head.load(Ordering::Relaxed),
@@ -189,7 +187,7 @@ impl Receiver {
                     }
                 }
                 (Turn::Current, State::Claimed) => {
-                    return Look::Pending(Held { position, word: seen, slot: seen });
+                    return Look::Pending(Held::by_slot(position, seen));
                 }
                 (Turn::Current, _) => self.cursor = position.wrapping_add(seen.run()),
                 (Turn::Earlier, _) => {
@@ -239,7 +237,7 @@ impl Receiver {
                     return true;
                 }
                 (Turn::Current, State::Taken) if word.owner() != self.owner => {
-                    find(Held { position, word, slot: word });
+                    find(Held::by_slot(position, word));
                 }
                 (Turn::Current, _) => {}
                 // Others have gone on meanwhile.

@@ -1,6 +1,6 @@
 //! The producers' side: claiming positions and publishing them.
 
-use super::{Held, LOOKS, Words, back_off};
+use super::{Held, Words, back_off, budget};
 use crate::layout::{Common, Control, Owner, Slots, Turn, Turns};
 use crate::plain::Plain;
 use crate::sync::{Ordering, store_among_swaps};
@@ -15,7 +15,6 @@ pub(crate) struct Sender {
     pub(super) cursor: u64,
     /// The position up to which there is room, as far as known.
     limit: u64,
-    capacity: u64,
     turns: Turns,
     owner: Owner,
     /// The standing that says that this one is alone; 0 if it is not.
@@ -32,7 +31,7 @@ pub(crate) struct Claimed {
 impl Sender {
     pub(crate) fn new(common: &Common, capacity: u64, owner: Owner) -> Sender {
         let head = common.head.load(Ordering::Relaxed);
-        Sender { cursor: head, limit: head, capacity, turns: Turns::of(capacity), owner, sole: 0 }
+        Sender { cursor: head, limit: head, turns: Turns::of(capacity), owner, sole: 0 }
     }
 
     /// The end of what this producer has claimed, or where others have.
@@ -59,13 +58,13 @@ impl Sender {
     pub(super) fn find_room(&mut self, common: &Common) -> bool {
         // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance: who took
         // the values before it has copied them, so their slots can be written.
-        self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.capacity);
+        self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.turns.capacity());
         self.has_room()
     }
 
     /// Whether there may be room for so many slots now.
     pub(crate) fn is_worth_it(&self, common: &Common, least: u64) -> bool {
-        let room = common.head.load(Ordering::Relaxed).wrapping_add(self.capacity);
+        let room = common.head.load(Ordering::Relaxed).wrapping_add(self.turns.capacity());
         room.wrapping_sub(self.cursor).cast_signed() >= least.cast_signed()
     }
 
@@ -117,7 +116,7 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, common: &Common, slots: &Slots<T>, value: &T) -> bool {
         let mut known = self.limit.wrapping_sub(self.cursor).cast_signed() > 0;
-        let mut looks = self.looks();
+        let mut looks = budget(self.turns, 1);
         loop {
             if !known && self.locate(common, slots, 1, &mut looks).is_none() {
                 return false;
@@ -157,10 +156,10 @@ impl Sender {
         least: u64,
         most: u64,
     ) -> Option<Claimed> {
-        let mut looks = self.looks();
+        let mut looks = budget(self.turns, 1);
         loop {
             let room = self.locate(common, words, least, &mut looks)?;
-            let run = most.min(room).min(self.capacity);
+            let run = most.min(room).min(self.turns.capacity());
             if let Some(claimed) = self.try_claim(common, words, self.cursor, run) {
                 return Some(claimed);
             }
@@ -168,15 +167,10 @@ impl Sender {
         }
     }
 
-    /// How often a call may look.
-    fn looks(&self) -> u64 {
-        LOOKS.saturating_add(self.capacity)
-    }
-
     /// The first position that nobody has claimed.
     pub(crate) fn find_end(&mut self, common: &Common, words: &impl Words) -> u64 {
         // No room is no matter: the cursor is there in any case.
-        let _ = self.locate(common, words, 1, &mut self.looks());
+        let _ = self.locate(common, words, 1, &mut budget(self.turns, 1));
         self.cursor
     }
 
@@ -217,7 +211,8 @@ impl Sender {
             if room < least.cast_signed() {
                 // ORDERING(mpmc-head): Acquire. Pairs with ORDERING(mpmc-head) in Receiver::advance: who took
                 // the values before it has copied them, so their slots can be written.
-                self.limit = common.head.load(Ordering::Acquire).wrapping_add(self.capacity);
+                self.limit =
+                    common.head.load(Ordering::Acquire).wrapping_add(self.turns.capacity());
                 room = self.limit.wrapping_sub(position).cast_signed();
                 if room < least.cast_signed() {
                     return None;

@@ -1,8 +1,8 @@
 //! Objects: `/dev/shm` files and memfds, their names, sizes, owners and seals.
 #![allow(unsafe_code, reason = "a system call whose offsets have 64 bits wherever we run")]
 
-use super::super::turn::Turn;
 use super::super::{Access, Identity, Seals, Stat};
+use super::turn::Turn;
 use super::{Handle, failed, path_of, room};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;

@@ -1,9 +1,9 @@
 //! Sockets in the file system: where sessions meet, and what tells each side of the other's end.
 #![allow(unsafe_code, reason = "system calls")]
 
-use super::super::turn::Turn;
 use super::super::{Credentials, Identity, Received};
 use super::object::lock_within;
+use super::turn::Turn;
 use super::{Handle, Listener, Process, effective_user, failed, mark_of};
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;

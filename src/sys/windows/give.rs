@@ -15,7 +15,7 @@
 use super::super::{Access, Received};
 use super::death::copy_of;
 use super::object::{Id, Object, open_section, rights_of, section_name};
-use super::pipe::{MOST_OBJECTS, lend, receive_by};
+use super::pipe::{MOST_OBJECTS, each_of, lend, receive_by};
 use super::{Handle, Process, Socket, last, mapping, owned, this_process};
 use crate::error::Result;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
@@ -104,12 +104,7 @@ fn given_of(message: &[u8]) -> Option<(Vec<Handle>, &[u8])> {
     let (count, rest) = message.split_first()?;
     // One that gives nothing is like any other.
     let count = usize::from(if *count == 0 { GIVEN } else { *count }.checked_sub(GIVEN)?);
-    if count > MOST_OBJECTS {
-        return None;
-    }
-    let (objects, bytes) = rest.split_at_checked(count * OBJECT)?;
-    let handles = objects.chunks_exact(OBJECT).map(take).collect::<Option<_>>()?;
-    Some((handles, bytes))
+    each_of(count, OBJECT, rest, take)
 }
 
 /// A copy of a handle that somebody says to have put here; nothing if it is not what it is said to be.

@@ -284,18 +284,26 @@ fn parse(message: &[u8], more: bool, buffer: &mut [u8], objects_of: Parse) -> Re
 /// Objects that are passed by name.
 fn objects_of(message: &[u8]) -> Option<(Vec<Handle>, &[u8])> {
     let (count, rest) = message.split_first()?;
-    let count = usize::from(*count);
-    if count > MOST_OBJECTS {
-        return None;
-    }
-    let (objects, bytes) = rest.split_at_checked(count * OBJECT)?;
-    let object = |object: &[u8]| {
+    each_of(usize::from(*count), OBJECT, rest, |object| {
         let (number, access) = object.split_at_checked(16)?;
         let id = Id::of(number.try_into().ok()?);
         let access = if access == [1] { Access::ReadWrite } else { Access::Read };
         open_of_peer(id, access).ok()
-    };
-    let handles = objects.chunks_exact(OBJECT).map(object).collect::<Option<_>>()?;
+    })
+}
+
+/// So many objects, each of `len` bytes, and what lies behind; nothing if one is none.
+pub(super) fn each_of(
+    count: usize,
+    len: usize,
+    rest: &[u8],
+    object: impl Fn(&[u8]) -> Option<Handle>,
+) -> Option<(Vec<Handle>, &[u8])> {
+    if count > MOST_OBJECTS {
+        return None;
+    }
+    let (objects, bytes) = rest.split_at_checked(count * len)?;
+    let handles = objects.chunks_exact(len).map(object).collect::<Option<_>>()?;
     Some((handles, bytes))
 }
 
