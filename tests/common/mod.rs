@@ -63,10 +63,18 @@ pub(crate) fn label(name: &str) {
     }
 }
 
-/// Ends this process if it is not called again within `seconds`: a hang is a failure, and says where.
+/// Ends this process if it is not called again within `seconds`: a hang is a failure, and says where. The time is
+/// given in halves, of which a machine that stands still for minutes takes one at most.
 #[cfg(unix)]
 pub(crate) fn watchdog(seconds: u32, step: usize) {
+    static SECOND_HALF: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn bark(_: libc::c_int) {
+        let seconds = SECOND_HALF.swap(0, Ordering::Relaxed);
+        if seconds > 0 {
+            // SAFETY: takes a number, and is safe within a signal handler.
+            unsafe { libc::alarm(seconds as u32) };
+            return;
+        }
         let mut text = [0; 160];
         let mut rest = &mut text[..];
         let step = STEP.load(Ordering::Relaxed);
@@ -81,9 +89,11 @@ pub(crate) fn watchdog(seconds: u32, step: usize) {
         unsafe { libc::_exit(101) };
     }
     STEP.store(step, Ordering::Relaxed);
+    SECOND_HALF.store(seconds.div_ceil(2) as usize, Ordering::Relaxed);
     let action = nix::sys::signal::SigAction::new(
         nix::sys::signal::SigHandler::Handler(bark),
-        nix::sys::signal::SaFlags::empty(),
+        // What the first half interrupts goes on.
+        nix::sys::signal::SaFlags::SA_RESTART,
         nix::sys::signal::SigSet::empty(),
     );
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -92,7 +102,7 @@ pub(crate) fn watchdog(seconds: u32, step: usize) {
         unsafe { nix::sys::signal::sigaction(nix::sys::signal::SIGALRM, &action) }
             .expect("set a handler");
     });
-    nix::unistd::alarm::set(seconds);
+    nix::unistd::alarm::set(seconds.div_ceil(2));
 }
 
 /// Waits until something is so.

@@ -14,9 +14,11 @@ use super::sweep::{Cell, Effect, Fate, Fault, Plan, Tally, bisect, sweep};
 use super::toy::{Flaw, Toy};
 use super::tracer::{fork_child, reap};
 use crate::common::{label, sweep_up};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use ringlane::mpmc::Delivery;
 use ringlane::spsc::Layout;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,7 @@ pub(crate) const NAP: Duration =
     Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
 
 /// What was asked for, and what was found.
-pub(crate) struct Matrix {
+pub(crate) struct Matrix<'a> {
     pub(crate) journal: Journal,
     full: bool,
     seed: usize,
@@ -48,10 +50,12 @@ pub(crate) struct Matrix {
     /// Which of how many processes this is: each takes a part of the cells.
     share: (u64, u64),
     line: String,
+    /// What failed and why, once more, for the end of all.
+    failures: &'a File,
 }
 
-impl Matrix {
-    fn new(share: (u64, u64)) -> Matrix {
+impl Matrix<'_> {
+    fn new(share: (u64, u64), failures: &File) -> Matrix<'_> {
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
         Matrix {
             journal: Journal::new(),
@@ -66,6 +70,7 @@ impl Matrix {
             pairs: 0,
             share,
             line: String::new(),
+            failures,
         }
     }
 
@@ -116,6 +121,8 @@ impl Matrix {
     fn fail(&mut self, text: &str) {
         self.failed += 1;
         sweep_up();
+        let told = format!("---- {} stdout ----\n{text}\n\n", self.line);
+        let _ = { self.failures }.write_all(told.as_bytes());
         self.end(&format!("FAILED ({text})"));
     }
 
@@ -688,8 +695,8 @@ fn spans(matrix: &mut Matrix) {
 }
 
 /// All cells of one process, and what came of them.
-fn work(share: (u64, u64), totals: &Journal) -> bool {
-    let mut matrix = Matrix::new(share);
+fn work(share: (u64, u64), totals: &Journal, failures: &File) -> bool {
+    let mut matrix = Matrix::new(share, failures);
     let (push, pop) = (Op::Push(PushBy::Try), Op::Pop(PopBy::Try));
     for op in [("push", push), ("pop", pop)] {
         matrix.flaw(Flaw::None, op, Fate::Kill, &[]);
@@ -723,11 +730,13 @@ pub(crate) fn main() -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = number("RINGLANE_DEATH_JOBS").unwrap_or(cores.min(4)).max(1);
     let totals = Journal::new();
+    let failures = memfd_create(c"failures", MFdFlags::MFD_CLOEXEC).expect("a file for failures");
+    let mut failures = File::from(failures);
     println!("{jobs} processes, each steps its own victims");
     let workers: Vec<_> = (0..jobs)
         .map(|job| {
             let share = (job as u64, jobs as u64);
-            fork_child(|| i32::from(!work(share, &totals))).expect("fork")
+            fork_child(|| i32::from(!work(share, &totals, &failures))).expect("fork")
         })
         .collect();
     let lost = workers.into_iter().filter(|worker| reap(*worker).is_err()).count();
@@ -738,6 +747,11 @@ pub(crate) fn main() -> ExitCode {
     }
     let pairs = totals.further();
     println!("\n{kills} kill points, of them {pairs} second deaths; {pauses} pauses");
+    let mut told = String::new();
+    failures.rewind().and_then(|()| failures.read_to_string(&mut told)).expect("read the failures");
+    if !told.is_empty() {
+        println!("\nfailures:\n\n{told}");
+    }
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     let time = begun.elapsed().as_secs_f64();
     println!("test result: {verdict}. {passed} passed; {failed} failed; finished in {time:.2}s");

@@ -12,8 +12,9 @@ use ringlane::{ErrorKind, Name, Peer, Wait};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Longer than anything takes. Who waits as long as this was forgotten.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
+/// Longer than anything takes, and a machine stands still, but not as long as the watchdog waits. Who waits as
+/// long as this was forgotten.
+pub(crate) const LONG: Duration = Duration::from_secs(45);
 
 /// Long enough to go to sleep once.
 pub(crate) const SHORT: Duration = Duration::from_millis(1);
