@@ -77,7 +77,6 @@ proptest! {
     /// Every mix of operations by three producers and three consumers does what a `VecDeque` does, wherever
     /// positions begin, with both kinds of delivery.
     #[test]
-    #[cfg_attr(windows, ignore = "counts on a ring of 4096 bytes, of which 64 KiB is the least here")]
     fn it_is_a_deque_of_blocks(
         steps in steps(),
         start in prop_oneof![Just(0), Just(60), Just(u64::MAX - 5), any::<u64>()],
@@ -307,7 +306,6 @@ fn what_is_reserved_holds_up_those_behind_it_and_names_who() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "counts on a ring of 4096 bytes, of which 64 KiB is the least here")]
 fn what_is_taken_comes_again_unless_acknowledged() {
     let queue = options(Delivery::AtLeastOnce).private().unwrap();
     let (mut producer, mut one) = (queue.producer().unwrap(), queue.consumer().unwrap());
@@ -332,7 +330,6 @@ fn what_is_taken_comes_again_unless_acknowledged() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "counts on a ring of 4096 bytes, of which 64 KiB is the least here")]
 fn an_onlooker_sees_records_and_bytes() {
     let name = scratch();
     let queue = options(Delivery::AtLeastOnce).create(&name).unwrap();
