@@ -142,9 +142,14 @@ fn records(mirrored: bool, start: u64, steps: &[Step]) {
     let queue = options.capacity(4096).mirrored(mirrored).start(start).private().unwrap();
     let (mut producer, mut consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
     let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+    // Of the first record: what was given back of it takes room until all is.
+    let mut gone = 0;
     let max = queue.max_len();
-    let full = |model: &VecDeque<Vec<u8>>, len: usize, error| {
+    let full = |model: &VecDeque<Vec<u8>>, gone: usize, len: usize, error| {
+        let first = model.front().map_or(0, Vec::len);
+        let more = (first + gone).next_multiple_of(8) - first.next_multiple_of(8);
         let used: usize = model.iter().map(|record| 8 + record.len().next_multiple_of(8)).sum();
+        let used = used + more;
         let need = 16 + len.next_multiple_of(8);
         match error {
             ReserveError::TooLarge { len: l, max: m } => assert!(l == len && m == max && len > max),
@@ -160,10 +165,13 @@ fn records(mirrored: bool, start: u64, steps: &[Step]) {
                 let record = bytes(len, seed);
                 match producer.try_push(&record) {
                     Ok(()) => model.push_back(record),
-                    Err(error) => full(&model, len, error),
+                    Err(error) => full(&model, gone, len, error),
                 }
             }
-            Step::Pop => assert_eq!(consumer.try_pop(), model.pop_front().ok_or(PopError::Empty)),
+            Step::Pop => {
+                assert_eq!(consumer.try_pop(), model.pop_front().ok_or(PopError::Empty));
+                gone = 0;
+            }
             Step::Write(len, kept) => {
                 let mut batch = producer.batch();
                 let mut staged = Vec::new();
@@ -189,6 +197,7 @@ fn records(mirrored: bool, start: u64, steps: &[Step]) {
                     let released = records.len().min(released.into());
                     records.release_first(released);
                     model.drain(..released);
+                    gone = if released > 0 { 0 } else { gone };
                 }
                 Err(error) => {
                     assert!(error == PopError::Empty && model.is_empty());
@@ -205,8 +214,10 @@ fn records(mirrored: bool, start: u64, steps: &[Step]) {
                     record.release_bytes(1);
                     let rest = model.front_mut().unwrap();
                     rest.remove(0);
+                    gone += 1;
                     if rest.is_empty() {
                         model.pop_front();
+                        gone = 0;
                     }
                 }
                 Ok(record) => drop(record),
