@@ -399,10 +399,11 @@ fn many(delivery: Delivery, capacity: usize, start: u64, steps: &[Step]) {
 
 fn messages(steps: &[Step]) {
     let (one, other) = Session::pair(4096).unwrap();
-    // What is under way, and what of its first message has been read.
-    let mut ways: [VecDeque<Vec<u8>>; 2] = Default::default();
-    let full = |way: &VecDeque<Vec<u8>>, len: usize| {
-        let used: usize = way.iter().map(|record| 8 + record.len().next_multiple_of(8)).sum();
+    // What is under way: how long each message was, which is the room that it takes until all of it is read, and what of
+    // it has not been read.
+    let mut ways: [VecDeque<(usize, Vec<u8>)>; 2] = Default::default();
+    let full = |way: &VecDeque<(usize, Vec<u8>)>, len: usize| {
+        let used: usize = way.iter().map(|(whole, _)| 8 + whole.next_multiple_of(8)).sum();
         used + 4096 / 8 + 2 * (16 + len.next_multiple_of(8)) > 4096
     };
     for (seed, step) in (0..).zip(steps) {
@@ -415,7 +416,7 @@ fn messages(steps: &[Step]) {
                 let len = if let Step::Write(len, _) = *step { 8 * usize::from(len) } else { 9 };
                 let message = bytes(len, seed);
                 match from.try_send(&message) {
-                    Ok(()) => way.push_back(message),
+                    Ok(()) => way.push_back((message.len(), message)),
                     Err(SessionError::TooLarge { len: l, max }) => assert!(l == len && l > max),
                     Err(error) => assert!(error == SessionError::WouldBlock && full(way, len)),
                 }
@@ -424,12 +425,12 @@ fn messages(steps: &[Step]) {
                 let all = bytes(usize::from(len % 5000), seed);
                 match from.try_write(&all) {
                     Ok(0) => assert!(all.is_empty()),
-                    Ok(count) => way.push_back(all[..count].to_vec()),
+                    Ok(count) => way.push_back((count, all[..count].to_vec())),
                     Err(error) => assert!(error == SessionError::WouldBlock && full(way, 1)),
                 }
             }
             Step::Pop | Step::Return => match to.try_recv() {
-                Ok(message) => assert_eq!(Some(message), way.pop_front()),
+                Ok(message) => assert_eq!(Some(message), way.pop_front().map(|(_, rest)| rest)),
                 Err(error) => assert!(error == SessionError::WouldBlock && way.is_empty()),
             },
             Step::Read(len, _) => {
@@ -438,7 +439,7 @@ fn messages(steps: &[Step]) {
                     Ok(count) => {
                         let mut there = Vec::new();
                         while there.len() < count {
-                            let message = way.front_mut().expect("as much was written");
+                            let (_, message) = way.front_mut().expect("as much was written");
                             let rest = message.split_off(message.len().min(count - there.len()));
                             there.append(message);
                             *message = rest;
@@ -450,7 +451,7 @@ fn messages(steps: &[Step]) {
                     }
                     Err(error) => {
                         assert_eq!(error, SessionError::WouldBlock);
-                        assert!(way.iter().all(Vec::is_empty));
+                        assert!(way.iter().all(|(_, rest)| rest.is_empty()));
                         way.clear();
                     }
                 }
