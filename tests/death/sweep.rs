@@ -98,9 +98,9 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Whether so many went another way that nothing follows about where the effect begins.
+    /// Whether so many went another way that this one is not the usual.
     fn is_astray<C: Cell>(&self, cell: &C) -> bool {
-        cell.effect() == Effect::Once && self.strays > 1 + self.points / 10
+        cell.effect() == Effect::Once && self.strays > 1 + self.points / 2
     }
 }
 
