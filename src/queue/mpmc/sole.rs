@@ -29,6 +29,9 @@ impl<T> Seat<T> {
             let alone = !of_records
                 && sys::register_fence()
                 && self.place().is_alone(self.forum().segment())
+                // Whoever was alone between our look and now may have left: what we saw is out of date, and who is
+                // remembered there may have been forgotten, and its name have another holder.
+                && standing.load(Ordering::Relaxed) == seen.0
                 && ring.prepare_alone(common, &self.slots);
             let next = if alone { seen.alone(self.place().owner()) } else { seen.shared() };
             if alone {
