@@ -6,7 +6,6 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 const SIZE: usize = 8 << 20;
-const PIECE: usize = 256;
 
 pub(crate) struct Arena {
     bytes: UnsafeCell<[u8; SIZE]>,
@@ -35,11 +34,8 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.bytes.get().addr();
         if self.on.load(Relaxed) {
-            // With room to align, and without a branch, so that it is always the same instructions. In large pieces, so
-            // that what comes next lies at the same place though a process's number has a digit more: the C library
-            // goes another way near the end of a page. And one byte more, so that bytes are not aligned by chance.
-            let piece = (layout.size() + layout.align()).next_multiple_of(PIECE) + 1;
-            let used = self.used.fetch_add(piece, Relaxed);
+            // With room to align, and without a branch, so that it is always the same instructions.
+            let used = self.used.fetch_add(layout.size() + layout.align(), Relaxed);
             if used + layout.size() + layout.align() <= SIZE {
                 let at = (start + used + layout.align() - 1) & !(layout.align() - 1);
                 return self.bytes.get().cast::<u8>().with_addr(at);

@@ -97,13 +97,6 @@ pub(crate) struct Tally {
     pub(crate) rounds: usize,
 }
 
-impl Tally {
-    /// Whether so many went another way that this one is not the usual.
-    fn is_astray<C: Cell>(&self, cell: &C) -> bool {
-        cell.effect() == Effect::Once && self.strays > 1 + self.points / 2
-    }
-}
-
 /// A promise broken, and where.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -154,11 +147,12 @@ fn one<C: Cell>(
     journal: &Journal,
     fate: Fate,
     trace: &Trace,
-    (step, freely): (usize, bool),
+    step: usize,
     tally: &mut Tally,
 ) -> Result<bool, String> {
     let (mut victim, mut world) = start(cell, journal)?;
-    if !victim.run_to(trace, step, freely)? {
+    tally.points += 1;
+    if !victim.run_to(trace, step, true)? {
         // Not where it should be: another, in single steps, which are slow and cannot go wrong.
         drop((victim, world));
         sweep_up();
@@ -181,33 +175,8 @@ fn one<C: Cell>(
     if names.is_empty() { Ok(done) } else { Err(format!("left behind: {names:?}")) }
 }
 
-/// How often a cell is begun anew because too many went another way than the first: where memory lies differs at times,
-/// and so does the way of a copy in the C library.
-const TRACES: usize = 3;
-
 /// Kills or pauses one victim at each point of the plan.
 pub(crate) fn sweep<C: Cell>(
-    cell: &C,
-    journal: &Journal,
-    fate: Fate,
-    plan: Plan,
-) -> Result<Tally, Fault> {
-    let mut tally = sweep_once(cell, journal, fate, plan)?;
-    for _ in 1..TRACES {
-        if !tally.is_astray(cell) {
-            return Ok(tally);
-        }
-        tally = sweep_once(cell, journal, fate, plan)?;
-    }
-    if tally.is_astray(cell) {
-        let text = format!("{} of {} victims went another way", tally.strays, tally.points);
-        return Err(Fault { step: tally.len, at: "anywhere".into(), text });
-    }
-    Ok(tally)
-}
-
-/// The same by one trace, until it is clear that this is not the usual way.
-fn sweep_once<C: Cell>(
     cell: &C,
     journal: &Journal,
     fate: Fate,
@@ -223,23 +192,13 @@ fn sweep_once<C: Cell>(
     }
     let mut tally = Tally { len: trace.len(), rounds: trace.longest_repeat(), ..Tally::default() };
     for step in plan.points(trace.len()) {
-        if tally.points > 50 && tally.is_astray(cell) {
-            return Ok(tally);
-        }
         watchdog(60, step);
         let fault = |text: String| Fault { step, at: place(trace.at[step]), text };
-        tally.points += 1;
         let strays = tally.strays;
-        let mut done = one(cell, journal, fate, &trace, (step, true), &mut tally).map_err(fault)?;
-        if fate == Fate::Pause || cell.effect() == Effect::Any || plan.only.is_some() {
-            continue;
-        }
-        if tally.strays == strays && done != tally.effect.is_some() {
-            // Who runs freely may come to the breakpoint by another way, and be elsewhere: what this one says is news.
-            done = one(cell, journal, fate, &trace, (step, false), &mut tally).map_err(fault)?;
-        }
+        let done = one(cell, journal, fate, &trace, step, &mut tally).map_err(fault)?;
+        let exact = tally.strays == strays;
         // Who went another way has kept its promises there; when its effect begins is another matter.
-        if tally.strays != strays {
+        if !exact || fate == Fate::Pause || cell.effect() == Effect::Any || plan.only.is_some() {
             continue;
         }
         match (done, tally.effect) {
@@ -254,6 +213,10 @@ fn sweep_once<C: Cell>(
         if step == 0 && done || ended && done != wanted {
             return Err(fault(format!("took effect: {done}, the operation ended: {ended}")));
         }
+    }
+    if cell.effect() == Effect::Once && tally.strays > 1 + tally.points / 2 {
+        let text = format!("{} of {} victims went another way", tally.strays, tally.points);
+        return Err(Fault { step: tally.len, at: "anywhere".into(), text });
     }
     Ok(tally)
 }
@@ -278,7 +241,7 @@ fn halve<C: Cell>(cell: &C, journal: &Journal, trace: &Trace) -> Result<usize, S
     let (mut before, mut since) = (0, trace.len());
     while before + 1 < since {
         let middle = usize::midpoint(before, since);
-        let done = one(cell, journal, Fate::Kill, trace, (middle, true), &mut Tally::default())?;
+        let done = one(cell, journal, Fate::Kill, trace, middle, &mut Tally::default())?;
         *if done { &mut since } else { &mut before } = middle;
     }
     Ok(since)
