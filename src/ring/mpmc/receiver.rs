@@ -155,7 +155,7 @@ impl Receiver {
     }
 
     /// Takes the first value that nobody has, in an acknowledged ring.
-    pub(crate) fn take<W: Words>(&mut self, common: &Common, words: &W) -> Look {
+    pub(crate) fn take(&mut self, common: &Common, words: &impl Words) -> Look {
         // ORDERING(again): Acquire. Pairs with ORDERING(again) in come_again. No model: without it the value is
         // found all the same, but later, by `look_behind`.
         let again = common.again.load(Ordering::Acquire);
